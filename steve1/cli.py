@@ -1,0 +1,115 @@
+"""What every entry point shares: reading numbers as users write them, and ending with one clear sentence.
+
+Nothing here imports torch: an entry point parses its flags before it loads anything heavy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+
+class UserError(ValueError):
+    """Something that the user can mend; the message names the file or flag and the remedy."""
+
+
+class UsageError(UserError):
+    """A mistake in the flags: as :class:`UserError`, but the exit code is 2."""
+
+
+_SUFFIXES = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+
+
+def count(text: str) -> int:
+    """Read a whole number written as ``10000000``, ``10_000_000``, ``10M`` or ``30k`` (``1.5M`` too)."""
+    cleaned = text.strip().replace("_", "").replace(",", "").lower()
+    factor = _SUFFIXES.get(cleaned[-1:], 1)
+    digits = cleaned[:-1] if factor > 1 else cleaned
+    try:
+        value = float(digits) * factor if "." in digits or "e" in digits else int(digits) * factor
+        whole = int(value)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number; write 10000000, 10_000_000 or 10M"
+        ) from None
+    if whole != value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return whole
+
+
+def number(text: str) -> float:
+    """Read a number that may be a fraction, with the same suffixes and underscores as :func:`count`."""
+    cleaned = text.strip().replace("_", "").lower()
+    factor = _SUFFIXES.get(cleaned[-1:], 1)
+    try:
+        return float(cleaned[:-1] if factor > 1 else cleaned) * factor
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def boolean(text: str) -> bool:
+    """Read ``True``/``False`` (also yes/no, 1/0, on/off); use with ``nargs='?', const=True``."""
+    lowered = text.strip().lower()
+    if lowered in {"true", "yes", "on", "1"}:
+        return True
+    if lowered in {"false", "no", "off", "0"}:
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+
+
+def comma_list(text: str) -> list[str]:
+    """Read ``a,b,c`` as a list of non-empty strings."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def report_all(problems: Sequence[str]) -> None:
+    """Raise one :class:`UsageError` that lists every problem, or return when there is none."""
+    if problems:
+        raise UsageError("\n       ".join(problems))
+
+
+def entry_point(main: Callable[..., None]) -> Callable[..., None]:
+    """Make ``main(argv=None)`` end well: users' mistakes become one sentence on stderr and an exit code.
+
+    Exit codes: 2 for a usage error, 1 for any other :class:`UserError` or operating-system error, 130 for
+    Ctrl-C. Anything else is a fault of ours and keeps its traceback.
+    """
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> None:
+        try:
+            main(argv)
+        except UsageError as error:
+            _leave(error, 2)
+        except UserError as error:
+            _leave(error, 1)
+        except BrokenPipeError:
+            # The reader of our output (head, less) has gone; that is no error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
+        except OSError as error:
+            _leave(_explain(error), 1)
+        except KeyboardInterrupt:
+            _leave("stopped by Ctrl-C; what was finished is kept, run the same command to go on", 130)
+
+    return run
+
+
+def _leave(message: object, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code) from None
+
+
+def _explain(error: OSError) -> str:
+    name = error.filename if error.filename is not None else "a file"
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full (writing {name}); free some space and run the same command again"
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist; check the path"
+    if isinstance(error, PermissionError):
+        return f"{name} may not be read or written; check its permissions"
+    return str(error)
