@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -35,9 +36,13 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a new folder beside ``path``; on success it takes the place of ``path``, on failure it is removed."""
+    """Yield a new folder beside ``path``; on success it takes ``path``'s place, on failure it is removed.
+
+    What a killed process left half-written for the same ``path`` is removed first.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_partials(path)
     partial = _beside(path)
     partial.mkdir()
     try:
@@ -53,16 +58,14 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def remove_partials(folder: str | os.PathLike) -> int:
-    """Remove what a killed process left half-written directly in ``folder``; returns how many were removed."""
-    folder = Path(folder)
-    leftovers = [p for p in folder.glob(f".*{PARTIAL}")] if folder.is_dir() else []
-    for leftover in leftovers:
+def remove_partials(path: str | os.PathLike) -> None:
+    """Remove what a killed process left half-written for the file or folder ``path``."""
+    path = Path(path)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????{PARTIAL}"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-    return len(leftovers)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
