@@ -35,7 +35,7 @@ def cursor_rgba() -> np.ndarray:
 
 
 def draw_cursor(frame: np.ndarray, x: int, y: int) -> None:
-    """Composite the cursor onto ``frame`` (uint8 [H, W, 3], changed in place) with its tip at column x, row y.
+    """Composite the cursor onto ``frame`` (uint8 [H, W, 3], in place) with its tip at column x, row y.
 
     What lies outside of the frame is cut off.
     """
