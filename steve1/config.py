@@ -10,6 +10,16 @@ FRAME_SIZE = 128  # stored frames are FRAME_SIZE x FRAME_SIZE
 FIRST_EMBED = 15  # the MineCLIP window is 16 frames, so the first 15 have no embedding
 
 
+def version() -> str:
+    """The installed version of this package, for the metadata of what it writes."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("steve1")
+    except metadata.PackageNotFoundError:
+        return "uninstalled"
+
+
 def data_root() -> Path:
     """The folder of all products: ``$STEVE1_DATA_ROOT``, or this repository's ``data/``."""
     return Path(os.environ.get("STEVE1_DATA_ROOT") or Path(__file__).resolve().parent.parent / "data")
