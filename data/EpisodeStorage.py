@@ -1,0 +1,332 @@
+"""An episode's folder: with data/episode_files.py beside it, the only module that knows its files.
+
+    python data/EpisodeStorage.py --validate data/dataset_contractor
+    python data/EpisodeStorage.py --validate --deep data/dataset_custom/my_episode
+
+A folder that this project writes holds
+
+    frames/00000.png ...   128x128 RGB, lossless; or frames.mp4, the compact form (H.264, see data/video.py)
+    actions.jsonl          a line per frame: {"camera": [pitch, yaw], "buttons": {name: 0|1, ...}}
+    embeds_attn.pkl        MineCLIP embeddings, float32 [T, E], rows 0..14 NaN (no window of 16 frames yet)
+    metadata.json          n_frames, fps, frame_format, embed_dim, mineclip_hash, source, tool_version, ...
+
+The layout of the published code is read as well: frames.mp4, actions.pkl (a list of MineRL actions),
+embeds_attn.pkl (15 times None, then (1, 512) arrays) and len.txt. Actions are parsed for the slice asked for
+alone, so no second copy of them is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data import episode_files as files
+from data.episode_files import BINARY_KEYS, FRAME_FORMATS
+from steve1.cli import UserError, entry_point, report_all
+from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE, version
+from steve1.files import whole_folder, write_json
+from steve1.safe_pickle import dump_pickle
+
+if TYPE_CHECKING:
+    from data.video import FrameIndex
+
+__all__ = [
+    "BINARY_KEYS",
+    "FRAME_FORMATS",
+    "EpisodeStorage",
+    "EpisodeWriter",
+    "convert_frames",
+    "find_episodes",
+]
+
+
+class EpisodeStorage:
+    """One episode. Opening it reads nothing; a damaged file shows when it is used, or in :meth:`validate`.
+
+    Raises :class:`~steve1.cli.UserError` when there is no such folder.
+    """
+
+    def __init__(self, dirpath: str | os.PathLike) -> None:
+        self.dirpath = Path(dirpath)
+        if not self.dirpath.is_dir():
+            raise UserError(f"the episode folder {self.dirpath} does not exist; check the path")
+        self._metadata: dict | None = None
+        self._frame_index: FrameIndex | None = None
+        self._line_starts: np.ndarray | None = None
+        self._published_actions: dict[str, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        """The number of frames, from metadata.json (or len.txt) alone."""
+        return self.metadata["n_frames"]
+
+    def __repr__(self) -> str:
+        return f"EpisodeStorage({str(self.dirpath)!r})"
+
+    @property
+    def metadata(self) -> dict:
+        """What metadata.json says; for the published layout what can be told without one."""
+        if self._metadata is None:
+            self._metadata = files.read_metadata(self.dirpath)
+        return self._metadata
+
+    @property
+    def frame_format(self) -> str:
+        """``"png"`` or ``"mp4"``."""
+        return self.metadata["frame_format"]
+
+    def load_frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Frames ``start .. stop-1`` (to the end for None): uint8 [n, 128, 128, 3] RGB.
+
+        Published videos of another size are resized (INTER_LINEAR).
+        """
+        start, stop = self._slice(start, stop)
+        out = np.empty((stop - start, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
+        if self.frame_format == "png":
+            for i in range(start, stop):
+                files.read_png(files.png_path(self.dirpath, i), out[i - start])
+        else:
+            self._video().read(start, stop, out)
+        return out
+
+    def load_actions(self, start: int = 0, stop: int | None = None) -> dict[str, np.ndarray]:
+        """MineRL actions of frames ``start .. stop-1``: 23 keys int64 [n], ``camera`` float64 [n, 2] degrees."""
+        start, stop = self._slice(start, stop)
+        path = self.dirpath / "actions.jsonl"
+        published = self.dirpath / "actions.pkl"
+        if not path.exists() and published.exists():
+            if self._published_actions is None:
+                self._published_actions = files.read_published_actions(published)
+            self._check_count(published, len(self._published_actions["camera"]))
+            return {key: values[start:stop] for key, values in self._published_actions.items()}
+        if self._line_starts is None:
+            self._line_starts = files.line_starts(path)
+        starts = self._line_starts
+        self._check_count(path, len(starts) - 1)
+        with open(path, "rb") as file:
+            file.seek(starts[start])
+            block = file.read(int(starts[stop] - starts[start]))
+        # Lines end in \n alone; splitlines() would also split at other characters.
+        lines = block.removesuffix(b"\n").split(b"\n") if stop > start else []
+        return files.parse_action_lines(lines, path, start)
+
+    def load_embeds_attn(self) -> np.ndarray:
+        """MineCLIP embeddings: float32 [T, E]; rows 0..14 are NaN."""
+        return files.read_embeds(self.dirpath / "embeds_attn.pkl", len(self))
+
+    def validate(self, deep: bool = False) -> list[str]:
+        """Check every file against every other; return the problems, one sentence each.
+
+        ``deep`` decodes every frame as well.
+        """
+        from data.episode_checks import problems
+
+        return problems(self, deep)
+
+    @staticmethod
+    def write(
+        dirpath: str | os.PathLike,
+        frames: Iterable[np.ndarray],
+        actions: Mapping[str, Any],
+        embeds: np.ndarray,
+        metadata: Mapping[str, Any],
+        frame_format: str = "png",
+    ) -> EpisodeStorage:
+        """Write a whole episode, or nothing; arguments as in :class:`EpisodeWriter`."""
+        with EpisodeWriter(dirpath, frame_format) as writer:
+            for frame in frames:
+                writer.add_frame(frame)
+            writer.finish(actions, embeds, metadata)
+        return EpisodeStorage(dirpath)
+
+    def _video(self) -> FrameIndex:
+        if self._frame_index is None:
+            from data.video import FrameIndex
+
+            index = FrameIndex(self.dirpath / "frames.mp4")
+            self._check_count(index.path, len(index))
+            self._frame_index = index
+        return self._frame_index
+
+    def _slice(self, start: int, stop: int | None) -> tuple[int, int]:
+        n = len(self)
+        stop = n if stop is None else stop
+        if not 0 <= start <= stop <= n:
+            raise ValueError(f"{self.dirpath}: frames {start} to {stop} were asked for, but it has {n}")
+        return start, stop
+
+    def _check_count(self, path: Path, n: int) -> None:
+        if n != len(self):
+            raise UserError(
+                f"{path} has {n:,} frames, but the episode should have {len(self):,}; make the episode again"
+            )
+
+
+class EpisodeWriter:
+    """Writes an episode frame by frame.
+
+    The folder appears, whole, when ``finish`` was called and the block ends. Leaving the block by an
+    exception, or without ``finish``, leaves nothing behind. An episode that was there before is replaced.
+
+        with EpisodeWriter(dirpath, "png") as writer:
+            for frame in frames:
+                writer.add_frame(frame)
+            writer.finish(actions, embeds, metadata)
+    """
+
+    def __init__(self, dirpath: str | os.PathLike, frame_format: str = "png") -> None:
+        if frame_format not in FRAME_FORMATS:
+            raise UserError(f"the frame format {frame_format!r} is unknown; choose png or mp4")
+        self.dirpath = Path(dirpath)
+        self.frame_format = frame_format
+        self.n_frames = 0
+        self._finished = False
+        self._sink: files.FrameSink | None = None
+
+    def __enter__(self) -> EpisodeWriter:
+        self._whole = whole_folder(self.dirpath)
+        self._folder = self._whole.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool | None:
+        if kind is None and self._finished:
+            return self._whole.__exit__(None, None, None)
+        if self._sink is not None:
+            self._sink.abandon()
+        if kind is None:
+            # Whatever exception is given makes whole_folder remove the folder; nobody else sees this one.
+            self._whole.__exit__(UserError, UserError("left without finish()"), None)
+            return None
+        return self._whole.__exit__(kind, error, traceback)
+
+    def add_frame(self, frame: np.ndarray) -> None:
+        """Append a frame: uint8 [128, 128, 3] RGB; ValueError for any other array."""
+        self._opened_sink().add(frame)
+        self.n_frames += 1
+
+    def finish(self, actions: Mapping[str, Any], embeds: np.ndarray, metadata: Mapping[str, Any]) -> None:
+        """Give what belongs to the frames.
+
+        Args:
+            actions: arrays [T] of 0 and 1 by MineRL's names (absent ones are not pressed), and ``camera``
+                [T, 2] in degrees, which is kept exactly.
+            embeds: float [T, E]; the first 15 rows are stored as NaN whatever they hold.
+            metadata: anything that JSON holds; ``mineclip_hash`` and ``source`` belong here.
+
+        Raises ValueError when the lengths differ or values are out of range.
+        """
+        buttons, camera = files.checked_actions(actions, self.n_frames)
+        embeds = np.array(embeds, dtype=np.float32)
+        if embeds.ndim != 2 or len(embeds) != self.n_frames:
+            raise ValueError(f"embeds are {embeds.shape}; {self.n_frames} frames need ({self.n_frames}, E)")
+        embeds[:FIRST_EMBED] = np.nan
+        self._opened_sink().close()
+        files.write_actions(self._folder / "actions.jsonl", buttons, camera)
+        dump_pickle(embeds, self._folder / "embeds_attn.pkl")
+        known = {
+            "n_frames": self.n_frames,
+            "fps": FPS,
+            "frame_format": self.frame_format,
+            "embed_dim": embeds.shape[1],
+            "tool_version": version(),
+        }
+        write_json(
+            self._folder / "metadata.json",
+            {**known, "source": "unknown", "mineclip_hash": None, **metadata, **known},
+        )
+        self._finished = True
+
+    def _opened_sink(self) -> files.FrameSink:
+        if self._sink is None:
+            self._sink = files.FrameSink(self._folder, self.frame_format)
+        return self._sink
+
+
+def find_episodes(folder: str | os.PathLike) -> list[Path]:
+    """All episode folders at or below ``folder``, sorted by path; hidden and half-written ones are left out.
+
+    Damaged episodes are found as well (they show when they are opened). Raises
+    :class:`~steve1.cli.UserError` when ``folder`` does not exist.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"the folder of episodes {folder} does not exist; check the path")
+    return sorted(Path(found) for found in files.walk(str(folder)))
+
+
+def convert_frames(dirpath: str | os.PathLike, frame_format: str) -> bool:
+    """Rewrite an episode's frames as ``"png"`` or ``"mp4"``; return False when they are that already.
+
+    The new frames are written beside the old ones, metadata.json switches to them in one move, and only
+    then the old ones go: stopped at any moment the episode is whole, and converting again tidies up.
+    """
+    if frame_format not in FRAME_FORMATS:
+        raise UserError(f"the frame format {frame_format!r} is unknown; choose png or mp4")
+    episode = EpisodeStorage(dirpath)
+    folder, old, n = episode.dirpath, episode.frame_format, len(episode)
+    partial = folder / ".converting"
+    shutil.rmtree(partial, ignore_errors=True)
+    if old == frame_format:
+        files.remove_frames(folder, "png" if frame_format == "mp4" else "mp4")
+        return False
+    files.remove_frames(folder, frame_format)
+    partial.mkdir()
+    try:
+        sink = files.FrameSink(partial, frame_format)
+        try:
+            for start in range(0, n, 256):
+                for frame in episode.load_frames(start, min(start + 256, n)):
+                    sink.add(frame)
+            sink.close()
+        except BaseException:
+            sink.abandon()
+            raise
+        os.rename(files.frames_path(partial, frame_format), files.frames_path(folder, frame_format))
+        write_json(folder / "metadata.json", {**episode.metadata, "frame_format": frame_format})
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    files.remove_frames(folder, old)
+    return True
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    """Validate or convert episodes."""
+    parser = argparse.ArgumentParser(description="Check the episodes of a folder, or convert their frames.")
+    parser.add_argument("dir", nargs="+", help="an episode, or a folder with episodes at any depth")
+    parser.add_argument(
+        "--validate", action="store_true", help="check the files (done also without this flag)"
+    )
+    parser.add_argument("--deep", action="store_true", help="decode every frame too (about 1,500 frames/s)")
+    parser.add_argument(
+        "--convert", choices=FRAME_FORMATS, help="first rewrite the frames as png (lossless) or mp4 (compact)"
+    )
+    args = parser.parse_args(argv)
+    report_all(
+        [f"the folder {path} does not exist; check the path" for path in args.dir if not os.path.isdir(path)]
+    )
+
+    episodes = [episode for path in args.dir for episode in find_episodes(path)]
+    if not episodes:
+        raise UserError(f"no episode was found in {', '.join(args.dir)}; give an episode or a folder of them")
+    damaged = frames = 0
+    for path in episodes:
+        if args.convert and convert_frames(path, args.convert):
+            print(f"{path}: frames are {args.convert} now")
+        episode = EpisodeStorage(path)
+        found = episode.validate(deep=args.deep)
+        for problem in found:
+            print(f"{path}: {problem}")
+        damaged += bool(found)
+        frames += 0 if found else len(episode)
+    print(f"{len(episodes):,} episodes, {damaged:,} with problems; {frames:,} frames are in order")
+    if damaged:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

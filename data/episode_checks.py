@@ -1,0 +1,108 @@
+"""Checking an episode: every file against every other. Reports; repairs nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data import episode_files as files
+from steve1.cli import UserError
+from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE
+
+if TYPE_CHECKING:
+    from data.EpisodeStorage import EpisodeStorage
+
+
+def problems(episode: EpisodeStorage, deep: bool) -> list[str]:
+    """What is wrong with an episode, one sentence each; ``deep`` decodes every frame."""
+    try:
+        n = len(episode)
+    except UserError as error:
+        return [str(error)]
+    found = []
+    if n == 0:
+        found.append("metadata says 0 frames; remove the episode")
+    if episode.metadata.get("fps", FPS) != FPS:
+        found.append(f"metadata says {episode.metadata['fps']} frames a second; episodes have {FPS}")
+    found += _check_frames(episode, n, deep)
+    found += _attempt(episode.load_actions)
+    found += _attempt(lambda: _check_embeds(episode))
+    return found
+
+
+def _attempt(check: Callable[[], object]) -> list[str]:
+    """What ``check`` returns when that is a list of problems, and what it raises."""
+    try:
+        result = check()
+    except FileNotFoundError as error:
+        return [f"{Path(error.filename).name} is missing; make the episode again"]
+    except (UserError, OSError) as error:
+        return [str(error)]
+    return result if isinstance(result, list) else []
+
+
+def _check_embeds(episode: EpisodeStorage) -> list[str]:
+    embeds = episode.load_embeds_attn()
+    found = []
+    width = episode.metadata.get("embed_dim", embeds.shape[1])
+    if embeds.shape[1] != width:
+        found.append(f"embeds_attn.pkl is {embeds.shape[1]} wide, but metadata.json says {width}")
+    bad = np.flatnonzero(~np.isfinite(embeds[FIRST_EMBED:]).all(axis=1)) + FIRST_EMBED
+    if len(bad):
+        found.append(f"embeds_attn.pkl has {len(bad):,} rows that are not finite, the first being {bad[0]}")
+    if not np.isnan(embeds[:FIRST_EMBED]).all():
+        found.append(f"embeds_attn.pkl has numbers in its first {FIRST_EMBED} rows, which should be NaN")
+    return found
+
+
+def _check_frames(episode: EpisodeStorage, n: int, deep: bool) -> list[str]:
+    folder, form = episode.dirpath, episode.frame_format
+    other = files.frames_path(folder, "mp4" if form == "png" else "png")
+    found = []
+    if other.exists():
+        found.append(
+            f"{other.name} is left over beside the {form} frames; convert to {form} again to remove it"
+        )
+    listed = _check_pngs(folder, n) if form == "png" else _attempt(lambda: _check_video(episode))
+    found += listed
+    if deep and not listed:
+        for start in range(0, n, 256):
+            wrong = _attempt(partial(episode.load_frames, start, min(start + 256, n)))
+            if wrong:
+                return found + wrong
+    return found
+
+
+def _check_pngs(folder: Path, n: int) -> list[str]:
+    try:
+        present = {entry.name: entry.stat().st_size for entry in os.scandir(folder / "frames")}
+    except OSError:
+        return ["the folder frames is missing; make the episode again"]
+    names = [f"{i:05d}.png" for i in range(n)]
+    found = []
+    missing = [name for name in names if name not in present]
+    if missing:
+        found.append(f"{len(missing):,} of {n:,} frames are missing, the first being frames/{missing[0]}")
+    extra = sorted(set(present) - set(names))
+    if extra:
+        found.append(f"{len(extra):,} files in frames/ don't belong there, the first being {extra[0]}")
+    empty = [name for name in names if present.get(name) == 0]
+    if empty:
+        found.append(f"{len(empty):,} frames are empty files, the first being frames/{empty[0]}")
+    return found
+
+
+def _check_video(episode: EpisodeStorage) -> list[str]:
+    from data.video import video_info
+
+    path = episode.dirpath / "frames.mp4"
+    info = video_info(path)
+    episode.load_frames(0, min(1, len(episode)))
+    if episode.dirpath.joinpath("metadata.json").exists() and (info.width, info.height) != (FRAME_SIZE,) * 2:
+        return [f"frames.mp4 is {info.width}x{info.height}, but stored frames are 128x128"]
+    return []

@@ -1,0 +1,312 @@
+"""Reading and writing the single files of an episode's folder. For data/EpisodeStorage.py alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steve1.cli import UserError
+from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE
+from steve1.safe_pickle import load_pickle
+
+# MineRL's binary keys, in its order.
+BINARY_KEYS = (
+    *("ESC", "attack", "back", "drop", "forward"),
+    *(f"hotbar.{n}" for n in range(1, 10)),
+    *("inventory", "jump", "left", "pickItem", "right", "sneak", "sprint", "swapHands", "use"),
+)
+FRAME_FORMATS = ("png", "mp4")
+# What makes a folder an episode, whole or damaged.
+MARKS = ("metadata.json", "len.txt", "actions.jsonl", "actions.pkl")
+
+
+def png_path(folder: Path, index: int) -> str:
+    """Path of a frame's PNG."""
+    return f"{folder}/frames/{index:05d}.png"
+
+
+def frames_path(folder: Path, frame_format: str) -> Path:
+    """The folder or file that holds the frames."""
+    return folder / ("frames" if frame_format == "png" else "frames.mp4")
+
+
+def remove_frames(folder: Path, frame_format: str) -> None:
+    """Remove the frames in one format, where there are any."""
+    path = frames_path(folder, frame_format)
+    if frame_format == "png":
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+class FrameSink:
+    """Writes frames into ``folder`` in one format, one at a time."""
+
+    def __init__(self, folder: Path, frame_format: str) -> None:
+        if frame_format not in FRAME_FORMATS:
+            raise UserError(f"the frame format {frame_format!r} is unknown; choose png or mp4")
+        self._folder = folder
+        self._n = 0
+        self._video = None
+        if frame_format == "png":
+            (folder / "frames").mkdir()
+        else:
+            from data.video import VideoWriter
+
+            self._video = VideoWriter(folder / "frames.mp4", FRAME_SIZE, FRAME_SIZE)
+
+    def add(self, frame: np.ndarray) -> None:
+        """Append uint8 [128, 128, 3] RGB; ValueError for any other array."""
+        frame = np.asarray(frame)
+        if frame.shape != (FRAME_SIZE, FRAME_SIZE, 3) or frame.dtype != np.uint8:
+            raise ValueError(
+                f"frame {self._n} is {frame.dtype} {frame.shape}; stored frames are uint8 (128, 128, 3)"
+            )
+        if self._video is not None:
+            self._video.add(frame)
+        else:
+            import cv2
+
+            # OpenCV's defaults (level 1, run lengths) measured best for reading: 1.4 times as fast as Paeth.
+            _, coded = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2BGR))
+            with open(png_path(self._folder, self._n), "wb") as file:
+                file.write(coded.tobytes())
+        self._n += 1
+
+    def close(self) -> None:
+        """Finish the video, if it is one; further calls do nothing."""
+        if self._video is not None:
+            self._video.close()
+
+    def abandon(self) -> None:
+        """Let go of the file without finishing it."""
+        if self._video is not None:
+            self._video.abandon()
+
+
+def read_png(path: str, out: np.ndarray) -> None:
+    """Decode a stored PNG into ``out`` (uint8 [128, 128, 3] RGB). Raises UserError for a damaged one."""
+    import cv2
+
+    with open(path, "rb") as file:
+        coded = np.frombuffer(file.read(), np.uint8)
+    image = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
+    if image is None:
+        raise UserError(f"{path} is not a readable PNG; the episode is damaged, convert the recording again")
+    if image.shape != out.shape:
+        raise UserError(
+            f"{path} is {image.shape[1]}x{image.shape[0]}, but stored frames are 128x128; "
+            "convert the recording again"
+        )
+    cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=out)
+
+
+def read_metadata(folder: Path) -> dict:
+    """metadata.json checked, or what len.txt and the folder tell of the published layout."""
+    path = folder / "metadata.json"
+    if path.exists():
+        try:
+            metadata = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON ({error}); convert the recording again") from None
+        n_frames = metadata.get("n_frames") if isinstance(metadata, dict) else None
+        if not isinstance(n_frames, int) or isinstance(n_frames, bool) or n_frames < 0:
+            raise UserError(f"{path} does not say n_frames as a whole number; convert the recording again")
+        if metadata.get("frame_format") not in FRAME_FORMATS:
+            raise UserError(f"{path} says neither png nor mp4 as frame_format; convert the recording again")
+        return metadata
+    path = folder / "len.txt"
+    if path.exists():
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        if not text.isascii() or not text.isdigit():
+            raise UserError(f"{path} holds {text[:20]!r}, not a number of frames; fetch the episode again")
+        return {
+            "n_frames": int(text),
+            "fps": FPS,
+            "frame_format": "png" if (folder / "frames").is_dir() else "mp4",
+            "source": "an episode of the published code",
+            "mineclip_hash": None,
+        }
+    raise UserError(
+        f"{folder} is no episode: it has neither metadata.json nor len.txt; check the path, "
+        "or convert the recording again"
+    )
+
+
+def checked_actions(actions: Mapping[str, Any], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """MineRL actions as buttons int64 [n, 23] and camera float64 [n, 2].
+
+    Keys that are absent are not pressed. Raises ValueError for unknown keys, other lengths and values.
+    """
+    unknown = sorted(set(actions) - set(BINARY_KEYS) - {"camera"})
+    if unknown or "camera" not in actions:
+        raise ValueError(
+            f"actions need camera and MineRL's keys alone; unknown: {', '.join(unknown) or 'none'}"
+        )
+    camera = np.asarray(actions["camera"], dtype=np.float64)
+    if camera.shape != (n, 2) or not np.isfinite(camera).all():
+        raise ValueError(f"camera is {camera.shape}, but {n} frames need finite numbers ({n}, 2)")
+    buttons = np.zeros((n, len(BINARY_KEYS)), dtype=np.int64)
+    for column, key in enumerate(BINARY_KEYS):
+        values = np.asarray(actions.get(key, buttons[:, column]))
+        if values.shape != (n,) or not ((values == 0) | (values == 1)).all():
+            raise ValueError(
+                f"{key} must be 0 or 1 for each of {n} frames; it is {values.dtype} {values.shape}"
+            )
+        buttons[:, column] = values
+    return buttons, camera
+
+
+def as_dict(buttons: np.ndarray, camera: np.ndarray) -> dict[str, np.ndarray]:
+    """The inverse of :func:`checked_actions`."""
+    columns = {key: np.ascontiguousarray(buttons[:, i]) for i, key in enumerate(BINARY_KEYS)}
+    return {**columns, "camera": camera}
+
+
+def write_actions(path: Path, buttons: np.ndarray, camera: np.ndarray) -> None:
+    """Write actions.jsonl; Python's floats are written so that they read back exactly."""
+    with open(path, "w", encoding="utf-8") as file:
+        for pressed, angles in zip(buttons.tolist(), camera.tolist(), strict=True):
+            line = {"camera": angles, "buttons": dict(zip(BINARY_KEYS, pressed, strict=True))}
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+def line_starts(path: Path) -> np.ndarray:
+    """Where each line of a file begins, and where the last one ends: int64 [lines + 1]."""
+    content = np.fromfile(path, dtype=np.uint8)
+    ends = np.flatnonzero(content == ord("\n")) + 1
+    if len(content) and (len(ends) == 0 or ends[-1] != len(content)):
+        ends = np.append(ends, len(content))
+    return np.concatenate(([0], ends)).astype(np.int64)
+
+
+def parse_action_lines(
+    lines: Sequence[bytes | str | dict], path: str | os.PathLike, first: int = 0
+) -> dict[str, np.ndarray]:
+    """Our own action lines as MineRL actions, arrays [n]; keys that a line does not name are not pressed.
+
+    ``first`` is the number of the first line, from 0. Raises UserError naming the file, line and field.
+    """
+    try:
+        parsed = [line if isinstance(line, dict) else json.loads(line) for line in lines]
+        buttons = np.array([[line["buttons"][key] for key in BINARY_KEYS] for line in parsed])
+        camera = np.array([line["camera"] for line in parsed], dtype=np.float64)
+        plain = all(len(line["buttons"]) == len(BINARY_KEYS) for line in parsed)
+        plain = plain and buttons.dtype == np.int64 and not (buttons >> 1).any()
+        if plain and camera.shape == (len(lines), 2) and np.isfinite(camera).all():
+            return as_dict(buttons, camera)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        pass
+    # Something is unusual: go line by line, to accept what is sound and to say where what is not.
+    buttons = np.zeros((len(lines), len(BINARY_KEYS)), dtype=np.int64)
+    camera = np.zeros((len(lines), 2))
+    for i, line in enumerate(lines):
+        try:
+            pressed, camera[i] = _action_line(line)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise UserError(f"{path}, line {first + i + 1}: {error}; mend or remove the recording") from None
+        buttons[i] = [pressed.get(key, 0) for key in BINARY_KEYS]
+    return as_dict(buttons, camera)
+
+
+def _action_line(line: bytes | str | dict) -> tuple[dict[str, int], list[float]]:
+    try:
+        parsed = line if isinstance(line, dict) else json.loads(line)
+    except ValueError:
+        raise ValueError("it is torn or not JSON") from None
+    if not isinstance(parsed, dict) or "camera" not in parsed or "buttons" not in parsed:
+        raise ValueError("camera or buttons is missing")
+    camera, buttons = parsed["camera"], parsed["buttons"]
+    if not isinstance(camera, list) or len(camera) != 2 or not all(is_number(angle) for angle in camera):
+        raise ValueError(f"camera must be two finite numbers [pitch, yaw], not {str(camera)[:40]}")
+    if not isinstance(buttons, dict):
+        raise ValueError("buttons must be an object of names and 0 or 1")
+    for key, value in buttons.items():
+        if key not in BINARY_KEYS:
+            raise ValueError(f"buttons has the unknown name {key!r}")
+        if not isinstance(value, int) or value not in (0, 1):
+            raise ValueError(f"buttons.{key} must be 0 or 1, not {str(value)[:40]}")
+    return buttons, [float(angle) for angle in camera]
+
+
+def is_number(value: Any) -> bool:
+    """A finite JSON number (true and false are none)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return bool(np.isfinite(float(value)))
+    except OverflowError:
+        return False
+
+
+def read_published_actions(path: Path) -> dict[str, np.ndarray]:
+    """actions.pkl of the published code, a list of MineRL action dicts, as arrays [n]."""
+    content = load_pickle(path)
+    try:
+        keys = BINARY_KEYS
+        columns = {key: [_plain(frame.get(key, 0)) for frame in content] for key in keys}
+        camera = np.array([np.asarray(frame["camera"], dtype=np.float64).reshape(2) for frame in content])
+        buttons, camera = checked_actions({**columns, "camera": camera.reshape(-1, 2)}, len(content))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a list of MineRL actions ({str(error)[:100]}); fetch the episode again"
+        ) from None
+    return as_dict(buttons, camera)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.ndarray) else value
+
+
+def read_embeds(path: Path, n: int) -> np.ndarray:
+    """embeds_attn.pkl, ours or published, as float32 [n, E] with NaN where there is no embedding."""
+    content = load_pickle(path)
+    try:
+        if isinstance(content, list):
+            content = _stack_rows(content)
+        embeds = np.asarray(content)
+        if embeds.ndim != 2 or embeds.dtype.kind != "f":
+            raise ValueError(f"it is {embeds.dtype} {embeds.shape}")
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} does not hold embeddings [T, E] ({error}); make the episode again") from None
+    if len(embeds) != n:
+        raise UserError(
+            f"{path} has {len(embeds):,} rows, but the episode has {n:,} frames; make the episode again"
+        )
+    return embeds.astype(np.float32, copy=False)
+
+
+def _stack_rows(rows: list) -> np.ndarray:
+    known = [np.asarray(row, dtype=np.float32).reshape(-1) for row in rows if row is not None]
+    width = known[0].shape[0] if known else 0
+    out = np.full((len(rows), width), np.nan, dtype=np.float32)
+    places = [i for i, row in enumerate(rows) if row is not None]
+    if any(row.shape != (width,) for row in known):
+        raise ValueError("its rows differ in width")
+    if known:
+        out[places] = known
+    if any(i >= FIRST_EMBED for i in set(range(len(rows))) - set(places)):
+        raise ValueError(f"rows after the first {FIRST_EMBED} are None")
+    return out
+
+
+def walk(folder: str) -> Iterator[str]:
+    """Paths of the episode folders at or below ``folder``; hidden ones are left out, episodes not entered."""
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    if any(entry.name in MARKS for entry in found):
+        yield folder
+        return
+    for entry in found:
+        if entry.name.startswith(".") or not entry.is_dir():
+            continue
+        if any(os.path.exists(f"{entry.path}/{mark}") for mark in MARKS):
+            yield entry.path
+        else:
+            yield from walk(entry.path)
