@@ -1,0 +1,84 @@
+"""MineCLIP embeddings of every frame of a recording: each frame is encoded once, only the temporal part slides.
+
+Encoding each window whole (as the published dataset code does) would encode every frame 16 times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from steve1.mineclip.model import MineCLIP
+
+
+class FrameEmbedder:
+    """Takes a recording's frames one by one; holds a batch of frames and the features, nothing else.
+
+    ``add`` every frame, then ``finish``. One object serves one recording.
+    """
+
+    def __init__(self, mineclip: MineCLIP, batch_size: int = 32) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size {batch_size} is below 1")
+        self.mineclip = mineclip
+        self._height, self._width = mineclip.config["resolution"]
+        self._batch = np.empty((batch_size, self._height, self._width, 3), np.uint8)
+        self._filled = 0
+        self._features: list[torch.Tensor] = []
+
+    def add(self, frame: np.ndarray) -> None:
+        """Take the next frame, ``uint8 [H, W, 3]`` RGB of any size; it may be reused after the call."""
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
+            raise ValueError(
+                f"a frame of shape {list(frame.shape)} and type {frame.dtype}; uint8 [H, W, 3] is needed"
+            )
+        # From the full frame, as the published data was made; at the right size this is a copy.
+        self._batch[self._filled] = cv2.resize(
+            frame, (self._width, self._height), interpolation=cv2.INTER_LINEAR
+        )
+        self._filled += 1
+        if self._filled == len(self._batch):
+            self._encode()
+
+    def finish(self) -> np.ndarray:
+        """Embeddings ``float32 [T, E]``; row t is of frames t-15..t, and the first 15 rows are NaN."""
+        self._encode()
+        window, width = self.mineclip.config["window"], self.mineclip.config["embed_dim"]
+        features = torch.cat(self._features) if self._features else torch.empty(0, width)  # [T, E]
+        embeds = np.full((len(features), width), np.nan, np.float32)
+        # A window of features is far smaller than a frame, so many more of them fit.
+        n_windows = len(features) - window + 1
+        step = 4 * len(self._batch)
+        with torch.inference_mode():
+            for first in range(0, n_windows, step):
+                last = min(first + step, n_windows)
+                windows = features[first : last + window - 1].unfold(0, window, 1)  # [n, E, window]
+                rows = self.mineclip.forward_video_features(windows.transpose(1, 2))
+                embeds[first + window - 1 : last + window - 1] = rows.float().cpu().numpy()
+        return embeds
+
+    def _encode(self) -> None:
+        if self._filled:
+            frames = torch.from_numpy(self._batch[: self._filled]).to(self.mineclip.device)
+            with torch.inference_mode():
+                self._features.append(self.mineclip.forward_image_features(frames.permute(0, 3, 1, 2)))
+            self._filled = 0
+
+
+def embed_frames(mineclip: MineCLIP, frames: Iterable[np.ndarray], batch_size: int = 32) -> np.ndarray:
+    """Embed every moment of a recording.
+
+    ``frames``: uint8 ``[H, W, 3]`` RGB each, of any size; they are resized to the model's resolution and may
+    come from a generator, for they are not kept. ``batch_size``: frames encoded at a time, a matter of memory
+    and speed only. Returns float32 ``[T, E]``: row t embeds frames t-15..t, the first 15 rows are NaN (all
+    rows, for fewer than 16 frames). Raises ValueError for frames of another type.
+    """
+    embedder = FrameEmbedder(mineclip, batch_size)
+    for frame in frames:
+        embedder.add(frame)
+    return embedder.finish()
