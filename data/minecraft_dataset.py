@@ -1,0 +1,284 @@
+"""Training items: chunks of episodes with hindsight goals and guidance dropout, and the order they come in.
+
+An item is T consecutive frames of one episode, their actions, and for each frame the embedding of a goal that
+the same episode reaches a little later. Everything random is a function of (seed, epoch, item), so items do not
+depend on the number of workers, and a resumed run sees what an unbroken one would. FORMATS section 6.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data.EpisodeStorage import EpisodeStorage
+from steve1.cli import UserError
+from steve1.config import FIRST_EMBED
+from steve1.vpt.actions import env_to_agent
+
+Item = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]
+
+
+def stream(seed: int, *key: int) -> np.random.Generator:
+    """Return the random stream of a seed and a position (non-negative integers), the same on every machine."""
+    # Not SeedSequence([seed, *key]): that pads with zeros, so that (1, 2) and (1, 2, 0) would be one stream.
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def sample_goals(length: int, minimum: int, maximum: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw an episode's goal frames, int64 [n], ascending, the last one being ``length - 1``.
+
+    From frame 0 onward the gaps are uniform over the integers [minimum, maximum); where fewer than
+    ``minimum`` frames would remain after a goal, the episode's last frame takes its place and ends it.
+    """
+    gaps = rng.integers(minimum, maximum, size=length // minimum + 1)
+    goals = np.cumsum(gaps)
+    return np.append(goals[goals <= length - 1 - minimum], length - 1)
+
+
+def goal_of_each_frame(goals: np.ndarray, start: int, T: int) -> np.ndarray:
+    """Return for frames ``start .. start+T-1`` the first goal at or after each, int64 [T]."""
+    return goals[np.searchsorted(goals, np.arange(start, start + T), side="left")]
+
+
+def chunk_starts(length: int, T: int) -> list[int]:
+    """Return where the chunks of an episode start: 15, 15+T, ..., the last one moved back to end at its end."""
+    return [min(start, length - T) for start in range(FIRST_EMBED, length, T) if length >= FIRST_EMBED + T]
+
+
+class MinecraftDataset:
+    """Items of a list of episodes, for torch's DataLoader (which needs no subclassing).
+
+    ``dataset[i]`` and ``dataset[epoch, i]`` return ``(obs, actions, firsts)``, numpy arrays:
+    ``obs = {"img": uint8 [T, H, W, 3], "mineclip_embed": float32 [T, E]}``,
+    ``actions = {"buttons": int64 [T], "camera": int64 [T]}``, ``firsts``: bool [T], true at the first frame.
+    An integer alone means epoch 0; validation uses that with ``p_uncond=0``, which fixes its goals.
+
+    Attributes:
+        chunks: list of (episode's position in ``episode_dirs``, first frame), one an item.
+        left_out: folders of the episodes that are too short to hold one item.
+        frames: frames of the episodes that are used; an item covers T of them.
+
+    Args:
+        T: frames an item. min_btwn_goals, max_btwn_goals: goal gaps in frames, the maximum excluded.
+        p_uncond: probability that all goals of an item are zeros. img_size: (height, width) that frames are
+            resized to by ``cv2.INTER_LINEAR``, as the agent does; None keeps the stored 128x128.
+
+    Raises :class:`~steve1.cli.UserError` for impossible values, a missing folder, or when no episode is left.
+    """
+
+    def __init__(
+        self,
+        episode_dirs: Sequence[str | os.PathLike],
+        T: int,
+        min_btwn_goals: int,
+        max_btwn_goals: int,
+        p_uncond: float = 0.1,
+        seed: int = 0,
+        img_size: tuple[int, int] | None = None,
+    ) -> None:
+        if T < 1:
+            raise UserError(f"T is {T}; an item has at least 1 frame")
+        if not 1 <= min_btwn_goals < max_btwn_goals:
+            raise UserError(
+                f"min_btwn_goals is {min_btwn_goals} and max_btwn_goals {max_btwn_goals}; the minimum must be at "
+                "least 1 and below the maximum"
+            )
+        if not 0 <= p_uncond <= 1:
+            raise UserError(f"p_uncond is {p_uncond}; a probability is between 0 and 1")
+        if seed < 0:
+            raise UserError(f"seed is {seed}; it must be at least 0")
+        if len(episode_dirs) == 0:
+            raise UserError("the list of episodes is empty; create a sampling with 2_create_sampling.sh")
+        self.episode_dirs = [str(path) for path in episode_dirs]
+        self.T, self.min_btwn_goals, self.max_btwn_goals = T, min_btwn_goals, max_btwn_goals
+        self.p_uncond, self.seed, self.img_size = p_uncond, seed, img_size
+        self.chunks: list[tuple[int, int]] = []
+        self.left_out: list[str] = []
+        self.frames = 0
+        self._episodes: dict[int, EpisodeStorage] = {}
+        self._agent_actions: dict[int, dict[str, np.ndarray]] = {}
+        for number, path in enumerate(self.episode_dirs):
+            length = len(EpisodeStorage(path))
+            starts = chunk_starts(length, T)
+            self.chunks += [(number, start) for start in starts]
+            if starts:
+                self.frames += length
+            else:
+                self.left_out.append(path)
+        if not self.chunks:
+            raise UserError(
+                f"all {len(self.left_out)} episodes are shorter than T + {FIRST_EMBED} = {T + FIRST_EMBED} frames "
+                f"(the first is {self.left_out[0]}); lower T or record longer episodes"
+            )
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Item:
+        epoch, item = index if isinstance(index, tuple) else (0, index)
+        if not 0 <= item < len(self.chunks):
+            raise IndexError(f"item {item} of {len(self.chunks)}")
+        number, start = self.chunks[item]
+        episode = self._episode(number)
+        unconditional, goals = self._draw(epoch, item)
+        embeds = self._embeds(number, goals)
+        if unconditional:
+            embeds = np.zeros_like(embeds)
+        firsts = np.zeros(self.T, dtype=bool)
+        firsts[0] = True
+        img = _resized(episode.load_frames(start, start + self.T), self.img_size)
+        actions = {
+            name: values[start : start + self.T].astype(np.int64)
+            for name, values in self._actions(number).items()
+        }
+        return {"img": img, "mineclip_embed": embeds}, actions, firsts
+
+    @property
+    def embed_dim(self) -> int:
+        """The width E of the goal embeddings, as the first episode's metadata or embeddings say."""
+        episode = self._episode(self.chunks[0][0])
+        width = episode.metadata.get("embed_dim")
+        return int(width) if width else episode.load_embeds_attn().shape[1]
+
+    def goals(self, item: int, epoch: int = 0) -> np.ndarray:
+        """Return the goal frame of each of an item's frames, int64 [T], as ``dataset[epoch, item]`` uses them."""
+        return self._draw(epoch, item)[1]
+
+    def goal_embeds(self, item: int, epoch: int = 0) -> np.ndarray:
+        """Return an item's goal embeddings alone, float32 [T, E], never dropped out."""
+        return self._embeds(self.chunks[item][0], self.goals(item, epoch))
+
+    def _draw(self, epoch: int, item: int) -> tuple[bool, np.ndarray]:
+        """All that is random in an item: whether its goals are dropped, and each frame's goal, int64 [T]."""
+        number, start = self.chunks[item]
+        rng = stream(self.seed, epoch, item)
+        unconditional = bool(rng.random() < self.p_uncond)
+        goals = sample_goals(len(self._episode(number)), self.min_btwn_goals, self.max_btwn_goals, rng)
+        return unconditional, goal_of_each_frame(goals, start, self.T)
+
+    def _embeds(self, number: int, goals: np.ndarray) -> np.ndarray:
+        embeds = self._episode(number).load_embeds_attn()[goals]  # [T, E]
+        assert not np.isnan(embeds).any(), f"{self.episode_dirs[number]}: a goal's embedding is NaN"
+        return embeds.astype(np.float32, copy=False)
+
+    def __getstate__(self) -> dict:
+        # Workers that are sent a pickle open what they need themselves.
+        return {**self.__dict__, "_episodes": {}, "_agent_actions": {}}
+
+    def _episode(self, number: int) -> EpisodeStorage:
+        if number not in self._episodes:
+            self._episodes[number] = EpisodeStorage(self.episode_dirs[number])
+        return self._episodes[number]
+
+    def _actions(self, number: int) -> dict[str, np.ndarray]:
+        """The whole episode's joint actions, computed once; two bytes and one byte a frame."""
+        if number not in self._agent_actions:
+            # Not through self._episode, which would keep the actions of published episodes in their large form.
+            env_actions = EpisodeStorage(self.episode_dirs[number]).load_actions()
+            joint = env_to_agent(env_actions, env_actions["camera"])
+            self._agent_actions[number] = {
+                "buttons": joint["buttons"].astype(np.int16),
+                "camera": joint["camera"].astype(np.int8),
+            }
+        return self._agent_actions[number]
+
+
+def _resized(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """uint8 [T, h, w, 3] -> uint8 [T, H, W, 3]."""
+    if size is None or frames.shape[1:3] == tuple(size):
+        return frames
+    import cv2
+
+    height, width = size
+    out = np.empty((len(frames), height, width, 3), dtype=np.uint8)
+    for index, frame in enumerate(frames):
+        cv2.resize(frame, (width, height), dst=out[index], interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def item_order(n_items: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the permutation of the items, int64 [n_items], in which an epoch visits them."""
+    return stream(seed, epoch).permutation(n_items)
+
+
+class ItemSampler:
+    """A DataLoader's ``batch_sampler``: lists of (epoch, item), without end.
+
+    All ranks walk one endless stream of items, the epochs' permutations one after the other. Global batch k is
+    ``batch_size * world_size`` items of it, from position ``start_item + k * batch_size * world_size``, and each
+    rank takes its contiguous slice. Batches may straddle an epoch's edge, so no item is ever dropped.
+
+    Args:
+        start_item: position in the stream to begin at: how many items all ranks together have seen so far.
+        shuffle: False visits the items in their own order in every epoch.
+    """
+
+    def __init__(
+        self,
+        n_items: int,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+        start_item: int = 0,
+        shuffle: bool = True,
+    ) -> None:
+        assert n_items >= 1
+        assert batch_size >= 1
+        assert 0 <= rank < world_size
+        assert start_item >= 0
+        self.n_items, self.batch_size, self.rank, self.world_size = n_items, batch_size, rank, world_size
+        self.seed, self.start_item, self.shuffle = seed, start_item, shuffle
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        position = self.start_item + self.rank * self.batch_size
+        orders: dict[int, np.ndarray] = {}
+        while True:
+            batch = []
+            for p in range(position, position + self.batch_size):
+                epoch, index = divmod(p, self.n_items)
+                if epoch not in orders:
+                    orders = {known: order for known, order in orders.items() if known == epoch - 1}
+                    orders[epoch] = self._order(epoch)
+                batch.append((epoch, int(orders[epoch][index])))
+            yield batch
+            position += self.batch_size * self.world_size
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return item_order(self.n_items, self.seed, epoch) if self.shuffle else np.arange(self.n_items)
+
+
+def load_sampling(sampling_dir: str | os.PathLike, name: str) -> tuple[list[str], list[str]]:
+    """Read ``NAME_train.txt`` and ``NAME_val.txt`` and return both lists of episode folders.
+
+    Relative lines are taken from the working folder; empty lines and lines that begin with # are skipped.
+    The validation list may be empty, the training list may not.
+
+    Raises :class:`~steve1.cli.UserError` where a list or a folder in it is missing.
+    """
+    train, val = (read_list(Path(sampling_dir) / f"{name}_{part}.txt") for part in ("train", "val"))
+    if not train:
+        raise UserError(
+            f"{Path(sampling_dir) / f'{name}_train.txt'} lists no episode; create the sampling again"
+        )
+    return train, val
+
+
+def read_list(path: str | os.PathLike) -> list[str]:
+    """Read one list of episode folders; raises :class:`~steve1.cli.UserError` where it or a folder is missing."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"there is no sampling {path}; create it with 2_create_sampling.sh or check --sampling and --sampling_dir"
+        )
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    folders = [line for line in lines if line and not line.startswith("#")]
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise UserError(
+                f"the episode folder {folder}, listed in {path}, does not exist; create the sampling again"
+            )
+    return folders
