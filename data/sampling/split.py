@@ -1,0 +1,135 @@
+"""Splitting episodes into training and validation by whole play sessions. Pure functions of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from data.minecraft_dataset import stream
+from data.sampling.sessions import Episode
+from steve1.cli import UserError
+
+
+@dataclass
+class Split:
+    """The result. ``unused`` are usable episodes on neither side: sessions mates of validation, or surplus."""
+
+    train: list[Episode] = field(default_factory=list)
+    val: list[Episode] = field(default_factory=list)
+    unused: list[Episode] = field(default_factory=list)
+
+
+def total(episodes: Iterable[Episode]) -> int:
+    """Return the number of frames."""
+    return sum(episode.frames for episode in episodes)
+
+
+def shuffled(episodes: Sequence[Episode], seed: int, purpose: int) -> list[Episode]:
+    """Return the episodes in an order that depends on their paths, the seed and the purpose alone."""
+    ordered = sorted(episodes, key=lambda episode: episode.path)
+    return [ordered[index] for index in stream(seed, purpose).permutation(len(ordered))]
+
+
+def take(episodes: Iterable[Episode], frames: float) -> list[Episode]:
+    """Return the first episodes that hold ``frames`` frames together, so at most one episode too much."""
+    taken: list[Episode] = []
+    have = 0
+    for episode in episodes:
+        if have >= frames:
+            break
+        taken.append(episode)
+        have += episode.frames
+    return taken
+
+
+def choose_validation(
+    episodes: Sequence[Episode], frames: float, seed: int, sessions: set[str]
+) -> list[Episode]:
+    """Choose validation episodes of at least ``frames`` frames, adding their sessions to ``sessions``.
+
+    Sessions that are in ``sessions`` already come first. Then whole sessions, in random order, as long as they
+    fit. What is still missing is taken from the session where that leaves the fewest frames unused.
+    """
+    groups: dict[str, list[Episode]] = {}
+    for episode in shuffled(episodes, seed, 0):
+        groups.setdefault(episode.session, []).append(episode)
+    chosen: list[Episode] = []
+    for session in [session for session in groups if session in sessions]:
+        chosen += take(groups.pop(session), frames - total(chosen))
+    for session in list(groups):
+        if total(groups[session]) <= frames - total(chosen):
+            sessions.add(session)
+            chosen += groups.pop(session)
+    while groups and total(chosen) < frames:
+        missing = frames - total(chosen)
+        session = min(
+            groups, key=lambda session: total(groups[session]) - total(take(groups[session], missing))
+        )
+        sessions.add(session)
+        chosen += take(groups.pop(session), missing)
+    return chosen
+
+
+def split(
+    datasets: Sequence[Sequence[Episode]],
+    weights: Sequence[float] | None,
+    val_frames: int | None,
+    train_frames: int,
+    seed: int,
+    val: Sequence[Episode] | None = None,
+) -> Split:
+    """Split the episodes of one or more datasets.
+
+    Args:
+        weights: share of each dataset in both lists, of any sum; None mixes them as large as they are.
+        val_frames: frames to validate on; None means a tenth of what the weights let be used; 0 means none.
+        train_frames: frames to train on; -1 means all that the weights let be used.
+        val: validation episodes that are chosen already; their sessions are kept out of training.
+
+    Each dataset's share is met to within an episode. Raises UserError where there are too few frames.
+    """
+    pools = [list(pool) for pool in datasets] if weights else [[e for pool in datasets for e in pool]]
+    shares = [weight / sum(weights) for weight in weights] if weights else [1.0]
+    used = {index for index, share in enumerate(shares) if share > 0}
+    available = min(total(pools[index]) / shares[index] for index in used)
+
+    # ---- validation ----
+    sessions = {episode.session for episode in val or ()}
+    result = Split(val=list(val or ()))
+    if val is None:
+        wanted = available / 10 if val_frames is None else val_frames
+        for index in sorted(used):
+            target = shares[index] * wanted
+            chosen = choose_validation(pools[index], target, seed, sessions)
+            if total(chosen) < target:
+                raise UserError(_too_few(total(chosen), target, "--val_frames", "validate"))
+            result.val += chosen
+
+    # ---- training ----
+    rest = [
+        [episode for episode in shuffled(pool, seed, 1) if episode.session not in sessions] for pool in pools
+    ]
+    possible = min(total(rest[index]) / shares[index] for index in used)
+    if possible == 0:
+        raise UserError(
+            f"nothing is left to train on: the usable episodes are of {len({e.session for p in pools for e in p})} "
+            "play session(s), which stay on one side; add episodes, lower --val_frames (0 for no validation) or "
+            "give --val_from"
+        )
+    if train_frames > possible:
+        raise UserError(_too_few(int(possible), train_frames, "--train_frames", "train"))
+    wanted = possible if train_frames < 0 else train_frames
+    for index in sorted(used):
+        result.train += take(rest[index], shares[index] * wanted - 1e-6)
+
+    taken = {episode.path for episode in result.train + result.val}
+    result.unused = [episode for pool in datasets for episode in pool if episode.path not in taken]
+    assert not {e.session for e in result.train} & {e.session for e in result.val}
+    return result
+
+
+def _too_few(have: int, wanted: float, flag: str, what: str) -> str:
+    return (
+        f"too few frames: {have:,} can be used to {what} where {wanted:,.0f} are asked for (sessions stay whole, "
+        f"weights are kept); lower {flag} or add episodes"
+    )
