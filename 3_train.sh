@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Step 3: train the goal-conditioned policy from VPT's weights, with STEVE-1's published settings.
+# To fine-tune, copy 3_train_finetune_template.sh instead. Running this again goes on where it stopped.
+set -euo pipefail
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
+[ -d "$ROOT/.venv/bin" ] && PATH="$ROOT/.venv/bin:$PATH"
+cd "$ROOT"
+
+ARGS=(
+    --in_model "$DATA/weights/vpt/2x.model"
+    --in_weights "$DATA/weights/vpt/rl-from-foundation-2x.weights"
+    --out_weights "$DATA/weights/steve1/trained_with_script.weights"
+    --sampling neurips                 # name given to 2_create_sampling.sh
+    --sampling_dir "$DATA/samplings"
+    --T 640                            # frames in an item
+    --trunc_t 64                       # frames between two cuts of the backpropagation; divides T
+    --batch_size 12                    # items per GPU
+    --gradient_accumulation_steps 4    # steps per update
+    --num_workers 4                    # processes that load data, per GPU
+    --weight_decay 0.039428
+    --learning_rate 4e-5               # peak
+    --warmup_frames 10M                # frames
+    --n_frames 100M                    # frames, over all GPUs
+    --max_grad_norm 5.0                # L2 norm at which gradients are clipped
+    --p_uncond 0.1                     # share of items without a goal
+    --min_btwn_goals 15                # frames between goals, smallest
+    --max_btwn_goals 200               # frames between goals, largest + 1
+    --val_freq 1000                    # steps; every 100 during the first 500
+    --val_freq_begin 100
+    --val_freq_switch_steps 500
+    --save_freq 1000                   # steps between checkpoints
+    --snapshot_every_n_frames 50M      # frames between kept snapshots
+    --checkpoint_dir "$DATA/training_checkpoint"
+)
+
+# Arguments of this script come last and win: ./3_train.sh --n_frames 1M
+exec accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \
+    training/train.py "${ARGS[@]}" "$@"

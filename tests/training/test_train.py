@@ -1,0 +1,401 @@
+"""Training through its entry point on a very small policy: files, exactness, resuming, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_episodes import make_episode
+
+from data.minecraft_dataset import ItemSampler, MinecraftDataset
+from steve1.checkpoints import load_model_file, load_weights, read_metadata, read_state_dict
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.vpt.recurrence import detach_state
+from training import train, trainer
+from training.optimizer import make_optimizer, parameter_groups
+from training.reporting import read_metrics
+from training.schedule import learning_rate
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "tests" / "tiny_policy.json"
+
+
+@pytest.fixture(scope="module")
+def sampling(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    dirs = [make_episode(folder / "episodes" / f"e{i}", 100 + 7 * i, seed=i) for i in range(5)]
+    (folder / "tiny_train.txt").write_text("".join(f"{d}\n" for d in dirs[:3]))
+    (folder / "tiny_val.txt").write_text("".join(f"{d}\n" for d in dirs[3:]))
+    return folder
+
+
+@pytest.fixture
+def flags(sampling, tmp_path):
+    """The flags of a run of 24 steps; later flags overrule earlier ones."""
+    return [
+        *("--in_model", str(MODEL), "--out_weights", str(tmp_path / "w" / "out.weights")),
+        *("--sampling", "tiny", "--sampling_dir", str(sampling)),
+        *("--T", "24", "--trunc_t", "8", "--batch_size", "2", "--gradient_accumulation_steps", "2"),
+        *("--learning_rate", "1e-3", "--warmup_frames", "64", "--n_frames", "384", "--num_workers", "0"),
+        *("--val_freq", "12", "--val_freq_begin", "6", "--val_freq_switch_steps", "12", "--save_freq", "10"),
+        *("--log_freq", "4", "--snapshot_every_n_frames", "100", "--seed", "3"),
+        *("--checkpoint_dir", str(tmp_path / "ck"), "--log_dir", str(tmp_path / "logs")),
+    ]
+
+
+def tensors(path):
+    return read_state_dict(path)
+
+
+def assert_equal_weights(a, b):
+    a, b = tensors(a), tensors(b)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def stop_at(monkeypatch, step, number=signal.SIGTERM):
+    """Send ourselves a signal while ``step`` is running."""
+    original = trainer.Trainer._step
+
+    def stepping(self, batch, piece):
+        original(self, batch, piece)
+        if self.progress.step == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(trainer.Trainer, "_step", stepping)
+
+
+def test_a_run_writes_every_promised_file(flags, tmp_path, capsys):
+    train.main(flags)
+    out = capsys.readouterr().out
+    weights = tmp_path / "w"
+    expected = {"out", "out_latest", "out_best", "out_snapshot_100", "out_snapshot_200", "out_snapshot_300"}
+    assert {p.stem for p in weights.glob("*.weights")} == expected
+    assert {p.stem for p in weights.glob("*.json")} == expected
+    assert_equal_weights(weights / "out.weights", weights / "out_latest.weights")
+
+    note = read_metadata(weights / "out_best.weights")
+    assert note["best_val_loss"] > 0
+    assert note["flags"]["learning_rate"] == 1e-3
+    assert note["processed_frames"] == note["step"] * 16
+    assert note["versions"]["torch"] == torch.__version__
+    policy_kwargs, head = load_model_file(weights / "out.json")  # the JSON serves as an architecture file
+    load_weights(MinecraftAgentPolicy(policy_kwargs, head), weights / "out.weights")
+
+    assert sorted(p.name for p in (tmp_path / "ck").glob("checkpoint_*")) == [
+        "checkpoint_20",
+        "checkpoint_24",
+    ]
+    assert list((tmp_path / "ck" / "logs").glob("events.out.tfevents.*"))
+    assert (tmp_path / "ck" / "logs" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    log = next((tmp_path / "logs").glob("train_*.log")).read_text()
+    for text in (
+        "Metrics for step 4:",
+        "Curr DateTime: ",
+        "loss: ",
+        "grad_l2_norm: ",
+        "processed_frames: 64",
+    ):
+        assert text in log
+        assert text in out
+    assert "New best validation loss: " in log
+
+    rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "loss/train" in row] == [4, 8, 12, 16, 20, 24]
+    assert [row["step"] for row in rows if "loss/val" in row] == [0, 6, 12, 24]
+    for row in rows:
+        if "learning_rate" in row:
+            assert row["learning_rate"] == pytest.approx(
+                learning_rate(row["processed_frames"], 1e-3, 64, 384)
+            )
+            assert row["grad_l2_norm"] > 0
+    train_losses = [row["loss/train"] for row in rows if "loss/train" in row]
+    assert train_losses[-1] < train_losses[0]
+
+
+def test_tensorboard_has_the_promised_tags(flags, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train.main(flags)
+    events = EventAccumulator(str(tmp_path / "ck" / "logs"))
+    events.Reload()
+    tags = {"loss/train", "loss/val", "learning_rate", "grad_l2_norm", "weights_l2_norm", "processed_frames"}
+    assert tags | {"frames_per_second", "epoch"} <= set(events.Tags()["scalars"])
+    assert [e.step for e in events.Scalars("loss/train")] == [4, 8, 12, 16, 20, 24]
+
+
+def test_one_update_equals_the_mean_of_its_pieces_gradients(flags, sampling, tmp_path):
+    """Two accumulated pieces, by hand: the memory carried and detached, both gradients in the update."""
+    train.main(
+        [*flags, "--n_frames", "32", "--warmup_frames", "16", "--max_grad_norm", "0", "--weight_decay", "0.1"]
+    )
+
+    torch.manual_seed(3)
+    policy = MinecraftAgentPolicy(*load_model_file(MODEL))
+    dirs = (sampling / "tiny_train.txt").read_text().split()
+    dataset = MinecraftDataset(dirs, 24, 15, 200, p_uncond=0.1, seed=3, img_size=(32, 32))
+    indices = next(iter(ItemSampler(len(dataset), 2, seed=3)))
+    items = [dataset[index] for index in indices]
+
+    def batch(select, piece):
+        return torch.from_numpy(np.stack([select(item)[piece * 8 : piece * 8 + 8] for item in items]))
+
+    optimizer = make_optimizer(policy, 0.1)
+    state = policy.initial_state(2)
+    for piece in range(2):
+        obs = {name: batch(lambda item, n=name: item[0][n], piece) for name in ("img", "mineclip_embed")}
+        actions = {name: batch(lambda item, n=name: item[1][n], piece) for name in ("buttons", "camera")}
+        (log_probs, _), state = policy(obs, batch(lambda item: item[2], piece), state)
+        state = detach_state(state)
+        (-policy.log_prob(log_probs, actions).mean() / 2).backward()
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(32, 1e-3, 16, 32)
+    optimizer.step()
+
+    trained = tensors(tmp_path / "w" / "out.weights")
+    for name, value in policy.state_dict().items():
+        torch.testing.assert_close(trained[name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", [3, 13, 22])
+def test_stopped_and_run_again_ends_bit_for_bit_like_an_unbroken_run(flags, tmp_path, monkeypatch, step):
+    # 24 steps are 8 batches of 3 pieces over two epochs; step 13 is in the middle of items.
+    unbroken = [
+        *flags,
+        "--out_weights",
+        str(tmp_path / "u" / "out.weights"),
+        "--checkpoint_dir",
+        str(tmp_path / "u"),
+    ]
+    train.main(unbroken)
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        with pytest.raises(SystemExit) as stopped:
+            train.main(flags)
+        assert stopped.value.code == 128 + signal.SIGTERM
+    assert not (tmp_path / "w" / "out.weights").exists()
+    train.main(flags)
+    assert_equal_weights(tmp_path / "u" / "out.weights", tmp_path / "w" / "out.weights")
+    rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "loss/val" in row] == [0, 6, 12, 24]
+
+
+def test_killed_between_checkpoints_it_goes_on_from_the_last_whole_one(flags, tmp_path, monkeypatch, capsys):
+    original = trainer.save_checkpoint
+
+    def dying(accelerator, folder, progress, memory):
+        if progress.step == 20:
+            (folder / ".checkpoint_20.partial").mkdir()
+            (folder / ".checkpoint_20.partial" / "model.safetensors").write_bytes(b"half")
+            raise MemoryError("as if killed")
+        original(accelerator, folder, progress, memory)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_checkpoint", dying)
+        with pytest.raises(MemoryError):
+            train.main(flags)
+    train.main(flags)
+    assert "Resuming from" in (out := capsys.readouterr().out)
+    assert "checkpoint_10 at step 10" in out
+    assert not list((tmp_path / "ck").glob(".*"))
+    unbroken = [
+        *flags,
+        "--out_weights",
+        str(tmp_path / "u" / "out.weights"),
+        "--checkpoint_dir",
+        str(tmp_path / "u"),
+    ]
+    train.main(unbroken)
+    assert_equal_weights(tmp_path / "u" / "out.weights", tmp_path / "w" / "out.weights")
+    rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "loss/train" in row] == [4, 8, 12, 16, 20, 24]
+
+
+def test_a_finished_run_says_so_and_a_longer_one_goes_on(flags, tmp_path, capsys):
+    train.main(flags)
+    capsys.readouterr()
+    train.main(flags)
+    assert "is trained" in capsys.readouterr().out
+    train.main([*flags, "--n_frames", "480"])
+    assert read_metadata(tmp_path / "w" / "out.weights")["processed_frames"] == 480
+
+
+def test_another_run_s_checkpoint_is_refused_with_every_difference(flags, capsys):
+    train.main(flags)
+    with pytest.raises(SystemExit) as refused:
+        train.main([*flags, "--batch_size", "1", "--seed", "4"])
+    assert refused.value.code == 1
+    error = capsys.readouterr().err
+    assert "batch_size was 2 and is 1" in error
+    assert "seed was 3 and is 4" in error
+    assert "--reset_checkpoint_dir" in error
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--restart_from_checkpoint", "False"])
+    assert "--restart_from_checkpoint is False" in capsys.readouterr().err
+    train.main([*flags, "--batch_size", "1", "--seed", "4", "--reset_checkpoint_dir"])
+
+
+def test_fine_tuning_begins_with_the_loss_of_the_weights_it_begins_with(flags, tmp_path):
+    train.main(flags)
+    note = read_metadata(tmp_path / "w" / "out_best.weights")
+    second = [
+        *flags,
+        "--in_weights",
+        str(tmp_path / "w" / "out_best.weights"),
+        "--checkpoint_dir",
+        str(tmp_path / "c2"),
+    ]
+    train.main([*second, "--out_weights", str(tmp_path / "w2" / "out.weights")])
+    first_row = read_metrics(tmp_path / "c2" / "logs" / "metrics.jsonl")[0]
+    assert first_row["step"] == 0
+    assert first_row["loss/val"] == note["best_val_loss"]
+
+
+def test_a_loss_that_is_no_number_stops_before_the_step(flags, tmp_path, capsys, monkeypatch):
+    original = trainer.Trainer._check_finite
+
+    def poisoned(self, what, value):
+        original(self, what, float("nan") if self.progress.step == 14 and what == "loss" else value)
+
+    monkeypatch.setattr(trainer.Trainer, "_check_finite", poisoned)
+    with pytest.raises(SystemExit) as stopped:
+        train.main(flags)
+    assert stopped.value.code == 1
+    assert "the loss became nan at step 15" in capsys.readouterr().err
+    assert all(torch.isfinite(t).all() for t in tensors(tmp_path / "w" / "out_latest.weights").values())
+
+
+def test_decay_reaches_matrices_of_linear_and_conv_layers_alone():
+    policy = MinecraftAgentPolicy(*load_model_file(MODEL))
+    decayed, rest = parameter_groups(policy, 0.1)
+    names = {id(p): name for name, p in policy.named_parameters()}
+    assert {p.ndim for p in decayed["params"]} == {2, 4}
+    plain = {names[id(p)].rsplit(".", 1)[-1] for p in rest["params"]}
+    assert plain == {"bias", "weight", "b_nd"}
+    for parameter in rest["params"]:
+        name = names[id(parameter)]
+        assert name.endswith("bias") or "norm" in name or "_ln" in name or ".n." in name or "b_nd" in name
+
+
+def test_two_processes_train_and_write_once(flags, tmp_path):
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_port", "0", str(ROOT / "training" / "train.py"), *flags, "--n_frames", "256"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert read_metadata(tmp_path / "w" / "out.weights")["processed_frames"] == 256
+    assert done.stdout.count("Done: ") == 1
+
+
+BAD_FLAGS = {
+    "--T 25 is not a multiple of --trunc_t 8; use --T 24": ["--T", "25"],
+    "--min_btwn_goals is 0; it must be at least 1": ["--min_btwn_goals", "0"],
+    "--min_btwn_goals 50 must be below --max_btwn_goals 50": [
+        "--min_btwn_goals",
+        "50",
+        "--max_btwn_goals",
+        "50",
+    ],
+    "--batch_size is 0": ["--batch_size", "0"],
+    "--p_uncond is 1.5": ["--p_uncond", "1.5"],
+    "--warmup_frames 1_000 must be below --n_frames 384": ["--warmup_frames", "1k"],
+    "must end in .weights": ["--out_weights", "here.pt"],
+    "'ten' is not a number": ["--n_frames", "ten"],
+    "'maybe' is neither True nor False": ["--save_each_val", "maybe"],
+}
+
+
+@pytest.mark.parametrize("message", BAD_FLAGS)
+def test_a_bad_flag_is_a_usage_error_in_one_sentence(flags, capsys, message):
+    with pytest.raises(SystemExit) as refused:
+        train.main([*flags, *BAD_FLAGS[message]])
+    assert refused.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_all_bad_flags_are_reported_at_once_before_anything_loads(flags, capsys):
+    with pytest.raises(SystemExit):
+        train.main(
+            [*flags, "--in_model", "nowhere.model", "--T", "25", "--batch_size", "0", "--p_uncond", "2"]
+        )
+    error = capsys.readouterr().err
+    assert "--T 25" in error
+    assert "--batch_size is 0" in error
+    assert "--p_uncond is 2" in error
+    assert "nowhere" not in error
+
+
+BAD_FILES = {
+    "does not exist": ["--in_model", "nowhere.model"],
+    "there is no sampling": ["--sampling", "unheard_of"],
+    "shorter than T + 15": ["--T", "400"],
+}
+
+
+@pytest.mark.parametrize("message", BAD_FILES)
+def test_bad_files_are_named_and_nothing_is_written(flags, tmp_path, capsys, message):
+    with pytest.raises(SystemExit) as refused:
+        train.main([*flags, *BAD_FILES[message]])
+    assert refused.value.code == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not list((tmp_path / "w").glob("*")) if (tmp_path / "w").exists() else True
+
+
+def test_a_missing_episode_folder_is_named(flags, sampling, capsys):
+    (sampling / "gone_train.txt").write_text(f"{sampling}/episodes/e99\n")
+    (sampling / "gone_val.txt").write_text("")
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--sampling", "gone"])
+    assert "episodes/e99" in capsys.readouterr().err
+
+
+def test_an_empty_validation_list_is_an_error_unless_validation_is_off(flags, sampling, capsys):
+    train_list = (sampling / "tiny_train.txt").read_text()
+    (sampling / "noval_train.txt").write_text(train_list)
+    (sampling / "noval_val.txt").write_text("")
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--sampling", "noval"])
+    assert "no validation episodes" in capsys.readouterr().err
+    train.main([*flags, "--sampling", "noval", "--val_freq", "0", "--val_freq_begin", "0"])
+
+
+def test_weights_of_another_shape_are_refused_with_names_and_shapes(flags, tmp_path, capsys):
+    other = json.loads(MODEL.read_text())
+    other["model"]["args"]["net"]["args"]["hidsize"] = 64
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    policy = MinecraftAgentPolicy(*load_model_file(tmp_path / "other.json"))
+    torch.save(policy.state_dict(), tmp_path / "other.weights")
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--in_weights", str(tmp_path / "other.weights")])
+    error = capsys.readouterr().err
+    assert "of another shape" in error
+    assert "recurrent_layer.blocks.0.r.orc_block.q_layer.bias (file [64], model [32])" in error
+
+
+def test_embeddings_and_policy_of_different_width_are_refused(flags, tmp_path, capsys):
+    other = json.loads(MODEL.read_text())
+    other["model"]["args"]["net"]["args"]["mineclip_embed_dim"] = 512
+    (tmp_path / "wide.json").write_text(json.dumps(other))
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--in_model", str(tmp_path / "wide.json")])
+    assert "embeddings are 8 wide, the policy takes 512" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_checkpoint(flags, tmp_path, capsys, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device", str(tmp_path / "ck" / "checkpoint_10"))
+
+    monkeypatch.setattr(trainer, "save_checkpoint", full)
+    with pytest.raises(SystemExit) as stopped:
+        train.main(flags)
+    assert stopped.value.code == 1
+    assert "the disk is full" in capsys.readouterr().err
+    assert not list((tmp_path / "ck").glob("checkpoint_*"))

@@ -1,0 +1,94 @@
+"""Checkpoints of a run: whole or not at all, the last two kept, written by all processes together.
+
+A checkpoint is a folder ``CHECKPOINT_DIR/checkpoint_STEP``: what Accelerate saves (policy, optimizer, scaler,
+random states), ``progress.json``, and each process's memory of the items it is in the middle of. It is taken
+between updates, so there are no gathered gradients to keep.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from steve1.cli import UserError
+from steve1.vpt.recurrence import State, map_state
+
+KEPT = 2
+_PARTIAL = ".partial"
+
+
+@dataclass
+class Progress:
+    """Where a run stands; everything that is not in the tensors."""
+
+    step: int = 0
+    batches: int = 0  # global batches finished; the next item is number batches * batch_size * processes
+    piece: int = 0  # pieces finished of the batch at hand
+    best_val_loss: float | None = None
+    best_step: int = 0
+    flags: dict[str, Any] = field(default_factory=dict)  # those that may not change on the way
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in ``folder``, oldest first."""
+    found = [
+        p for p in folder.glob("checkpoint_*") if p.is_dir() and p.name.removeprefix("checkpoint_").isdigit()
+    ]
+    return sorted(found, key=lambda p: int(p.name.removeprefix("checkpoint_")))
+
+
+def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, memory: State | None) -> None:
+    """Save a checkpoint of the prepared policy and optimizer; called by all processes together."""
+    final = folder / f"checkpoint_{progress.step}"
+    partial = folder / f".{final.name}{_PARTIAL}"
+    if accelerator.is_main_process:
+        for leftover in folder.glob(f".checkpoint_*{_PARTIAL}"):
+            shutil.rmtree(leftover)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    torch.save(memory, partial / f"memory_{accelerator.process_index}.pt")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        (partial / "progress.json").write_text(json.dumps(asdict(progress), indent=2) + "\n")
+        if final.exists():
+            shutil.rmtree(final)
+        os.rename(partial, final)
+        for old in checkpoints(folder)[:-KEPT]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def read_progress(checkpoint: Path) -> Progress:
+    """The progress noted in a checkpoint."""
+    return Progress(**json.loads((checkpoint / "progress.json").read_text()))
+
+
+def load_checkpoint(accelerator: Accelerator, checkpoint: Path) -> State | None:
+    """Load policy, optimizer and random states of a checkpoint; returns this process's memory."""
+    accelerator.load_state(str(checkpoint))
+    path = checkpoint / f"memory_{accelerator.process_index}.pt"
+    memory = torch.load(path, map_location=accelerator.device, weights_only=True)
+    return None if memory is None else map_state(lambda tensor: tensor, memory)
+
+
+def check_same_flags(before: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> None:
+    """Refuse to go on from a checkpoint of a different run.
+
+    Raises:
+        UserError: naming every flag that differs, with both values.
+    """
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        listing = ", ".join(f"{name} was {before.get(name)} and is {now[name]}" for name in changed)
+        raise UserError(
+            f"{checkpoint} is of another run: {listing}; give the old values, another --checkpoint_dir, "
+            "or --reset_checkpoint_dir to start over"
+        )

@@ -1,0 +1,56 @@
+"""The arithmetic of a run: frames, steps, learning rate, and when to validate, save and snapshot.
+
+One step is one piece of ``trunc_t`` frames of each item in the batch, on every process. Pure functions.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def frames_per_step(trunc_t: int, batch_size: int, n_processes: int) -> int:
+    """Frames that one step processes, over all processes."""
+    return trunc_t * batch_size * n_processes
+
+
+def total_steps(n_frames: int, per_step: int, accumulation: int) -> int:
+    """Steps of a run: enough for ``n_frames``, rounded up to whole updates."""
+    updates = math.ceil(n_frames / (per_step * accumulation))
+    return updates * accumulation
+
+
+def learning_rate(frames: int, peak: float, warmup_frames: int, n_frames: int) -> float:
+    """Learning rate after ``frames`` frames.
+
+    Linear from 0 to ``peak`` over ``warmup_frames``, then
+    ``peak * (1 + cos(pi * (frames - warmup) / (1.1 * n_frames - warmup))) / 2``, as STEVE-1 was trained: the
+    cosine would reach 0 at 1.1 times ``n_frames``, so the last update still learns.
+    """
+    if frames < warmup_frames:
+        return peak * frames / warmup_frames
+    fraction = (frames - warmup_frames) / (1.1 * n_frames - warmup_frames)
+    return peak * (1 + math.cos(math.pi * min(fraction, 1.0))) / 2
+
+
+def validation_due(step: int, val_freq: int, val_freq_begin: int, val_freq_switch_steps: int) -> bool:
+    """Whether to validate after ``step``: every ``val_freq_begin`` steps at first, then every ``val_freq``.
+
+    A frequency of 0 means never.
+    """
+    freq = val_freq_begin if step <= val_freq_switch_steps else val_freq
+    return freq > 0 and step % freq == 0
+
+
+def snapshots_passed(frames_before: int, frames_now: int, every: int) -> list[int]:
+    """The multiples of ``every`` in (frames_before, frames_now]; none when ``every`` is 0."""
+    if every <= 0:
+        return []
+    return [n * every for n in range(frames_before // every + 1, frames_now // every + 1)]
+
+
+def short_count(n: int) -> str:
+    """A count as users write it: 5_000_000 -> "5M", 1_500_000 -> "1.5M", 30_000 -> "30k", 512 -> "512"."""
+    for size, suffix in ((1_000_000, "M"), (1_000, "k")):
+        if n >= size and n * 1000 % size == 0:
+            return f"{n / size:.3f}".rstrip("0").rstrip(".") + suffix
+    return str(n)

@@ -1,0 +1,204 @@
+"""Train the goal-conditioned policy by behaviour cloning with hindsight goals (script 3).
+
+The real run (what 3_train.sh does), and a tiny one for a laptop:
+
+    accelerate launch --num_processes 1 --mixed_precision bf16 training/train.py \\
+        --in_model data/weights/vpt/2x.model --in_weights data/weights/vpt/rl-from-foundation-2x.weights \\
+        --out_weights data/weights/steve1/trained.weights --sampling neurips --checkpoint_dir data/training_checkpoint
+
+    python training/train.py --in_model tests/tiny_policy.json --out_weights /tmp/tiny.weights \\
+        --sampling my_sampling --T 64 --trunc_t 32 --batch_size 2 --gradient_accumulation_steps 1 \\
+        --warmup_frames 1k --n_frames 20k --checkpoint_dir /tmp/tiny_checkpoint
+
+The same command run again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from steve1.cli import boolean, count, entry_point, number, report_all
+from steve1.config import data_root, logs_dir
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All flags of training, grouped by concern."""
+    parser = argparse.ArgumentParser(
+        description="Train the goal-conditioned policy by behaviour cloning with hindsight goals.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    switch: dict[str, Any] = {"type": boolean, "nargs": "?", "const": True}
+
+    group = parser.add_argument_group("weights")
+    group.add_argument(
+        "--in_model", required=True, help="architecture: a VPT .model file, or .json of the same nesting"
+    )
+    group.add_argument(
+        "--in_weights",
+        default=None,
+        help="weights to start from (VPT's or STEVE-1's); none: random initial weights",
+    )
+    group.add_argument(
+        "--out_weights",
+        required=True,
+        help="the trained weights, ending in .weights; OUT_latest, OUT_best and OUT_snapshot_5M are written beside",
+    )
+
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--sampling", default="neurips", help="name of the sampling (its NAME_train.txt, NAME_val.txt)"
+    )
+    group.add_argument(
+        "--sampling_dir", default=str(data_root() / "samplings"), help="folder of the samplings"
+    )
+    group.add_argument(
+        "--data_limit", type=count, default=0, help="use only the first N training episodes; 0: all"
+    )
+    group.add_argument(
+        "--num_workers", type=count, default=4, help="processes that load data; 0: the main one does"
+    )
+
+    group = parser.add_argument_group("items and goals")
+    group.add_argument("--T", type=count, default=640, help="frames in an item, a multiple of trunc_t")
+    group.add_argument(
+        "--trunc_t", type=count, default=64, help="frames between two cuts of the backpropagation"
+    )
+    group.add_argument("--p_uncond", type=number, default=0.1, help="share of items without a goal; 0: none")
+    group.add_argument("--min_btwn_goals", type=count, default=15, help="smallest gap between goals, frames")
+    group.add_argument("--max_btwn_goals", type=count, default=200, help="gaps stay below this many frames")
+
+    group = parser.add_argument_group("optimization")
+    group.add_argument("--batch_size", type=count, default=12, help="items per process and step")
+    group.add_argument("--gradient_accumulation_steps", type=count, default=4, help="steps per update")
+    group.add_argument("--learning_rate", type=number, default=4e-5, help="peak learning rate")
+    group.add_argument(
+        "--warmup_frames", type=count, default=10_000_000, help="frames of linear warm-up; 0: none"
+    )
+    group.add_argument(
+        "--n_frames", type=count, default=100_000_000, help="frames to train on, over all processes"
+    )
+    group.add_argument(
+        "--weight_decay", type=number, default=0.039428, help="of linear and conv matrices; 0: none"
+    )
+    group.add_argument(
+        "--max_grad_norm", type=number, default=5.0, help="clip the gradient's L2 norm; 0: never"
+    )
+    group.add_argument(
+        "--seed", type=count, default=0, help="of initial weights, data order, goals and dropout"
+    )
+
+    group = parser.add_argument_group(
+        "validation, logs and checkpoints (a step is trunc_t frames of each item)"
+    )
+    group.add_argument("--val_freq", type=count, default=1000, help="steps between validations; 0: never")
+    group.add_argument(
+        "--val_freq_begin", type=count, default=100, help="the same during the first steps; 0: never"
+    )
+    group.add_argument(
+        "--val_freq_switch_steps", type=count, default=500, help="how many steps are the first ones"
+    )
+    group.add_argument(
+        "--val_every_nth", type=count, default=1, help="validate on every nth item only; 1: on all"
+    )
+    group.add_argument(
+        "--save_each_val", default=False, help="keep OUT_step_N.weights of every validation", **switch
+    )
+    group.add_argument(
+        "--save_freq", type=count, default=1000, help="steps between checkpoints; 0: only at the end"
+    )
+    group.add_argument("--log_freq", type=count, default=100, help="steps between lines of metrics")
+    group.add_argument(
+        "--snapshot_every_n_frames",
+        type=count,
+        default=50_000_000,
+        help="keep OUT_snapshot_N.weights; 0: none",
+    )
+    group.add_argument(
+        "--checkpoint_dir",
+        default=str(data_root() / "training_checkpoint"),
+        help="what a resumed run needs, and logs/",
+    )
+    group.add_argument(
+        "--restart_from_checkpoint",
+        default=True,
+        help="go on from the checkpoint in checkpoint_dir if there is one; False: refuse to if there is",
+        **switch,
+    )
+    group.add_argument(
+        "--reset_checkpoint_dir",
+        default=False,
+        help="delete the checkpoint and the logs and start over",
+        **switch,
+    )
+    group.add_argument("--log_dir", default=str(logs_dir() / "training"), help="folder of train_YYYYMMDD.log")
+    return parser
+
+
+def flag_problems(args: argparse.Namespace) -> list[str]:
+    """Everything that is wrong with the flags by themselves, one sentence each."""
+    problems = []
+    at_least = {
+        1: [
+            "T",
+            "trunc_t",
+            "batch_size",
+            "gradient_accumulation_steps",
+            "n_frames",
+            "log_freq",
+            "val_every_nth",
+        ],
+        0: [
+            "num_workers",
+            "data_limit",
+            "warmup_frames",
+            "weight_decay",
+            "max_grad_norm",
+            "seed",
+            "val_freq",
+        ],
+    }
+    at_least[0] += ["val_freq_begin", "val_freq_switch_steps", "save_freq", "snapshot_every_n_frames"]
+    for least, names in at_least.items():
+        problems += [
+            f"--{name} is {getattr(args, name)}; it must be at least {least}"
+            for name in names
+            if getattr(args, name) < least
+        ]
+    if args.T >= 1 and args.trunc_t >= 1 and args.T % args.trunc_t:
+        lower = max(args.T // args.trunc_t, 1) * args.trunc_t
+        problems.append(f"--T {args.T} is not a multiple of --trunc_t {args.trunc_t}; use --T {lower}")
+    if args.min_btwn_goals < 1:
+        problems.append(f"--min_btwn_goals is {args.min_btwn_goals}; it must be at least 1")
+    if args.min_btwn_goals >= args.max_btwn_goals:
+        problems.append(
+            f"--min_btwn_goals {args.min_btwn_goals} must be below --max_btwn_goals {args.max_btwn_goals}"
+        )
+    if not 0 <= args.p_uncond <= 1:
+        problems.append(f"--p_uncond is {args.p_uncond}; it is a probability from 0 to 1")
+    if not args.learning_rate > 0:
+        problems.append(f"--learning_rate is {args.learning_rate}; it must be above 0")
+    if args.warmup_frames >= args.n_frames >= 1:
+        problems.append(
+            f"--warmup_frames {args.warmup_frames:_} must be below --n_frames {args.n_frames:_}; "
+            "a tenth of n_frames is usual"
+        )
+    if not args.out_weights.endswith(".weights"):
+        problems.append(f"--out_weights {args.out_weights} must end in .weights")
+    return problems
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train; see ``--help``. Writes weights beside ``--out_weights``, and logs and checkpoints."""
+    args = build_parser().parse_args(argv)
+    report_all(flag_problems(args))
+
+    from training.trainer import Trainer
+
+    Trainer(args).run()
+
+
+if __name__ == "__main__":
+    main()

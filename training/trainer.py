@@ -1,0 +1,432 @@
+"""The training run behind ``training/train.py``: what it loads, the loop, and what it writes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin, set_seed
+from torch.utils.data import DataLoader, Subset
+
+from data.minecraft_dataset import ItemSampler, MinecraftDataset, load_sampling
+from steve1.checkpoints import load_model_file, load_weights, metadata_path, save_weights
+from steve1.cli import UserError
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.vpt.recurrence import State, detach_state
+from training.checkpointing import (
+    Progress,
+    check_same_flags,
+    checkpoints,
+    load_checkpoint,
+    read_progress,
+    save_checkpoint,
+)
+from training.optimizer import l2_norm, make_optimizer
+from training.provenance import dataset_provenance
+from training.reporting import Reporter, duration
+from training.schedule import (
+    frames_per_step,
+    learning_rate,
+    short_count,
+    snapshots_passed,
+    total_steps,
+    validation_due,
+)
+from training.validation import TAGS, ValidationItems, validate
+
+# Flags that decide what a step is; a checkpoint is only good for a run with the same ones.
+_FIXED_FLAGS = (
+    *("in_model", "in_weights", "sampling", "data_limit", "T", "trunc_t", "batch_size", "seed"),
+    *("gradient_accumulation_steps", "p_uncond", "min_btwn_goals", "max_btwn_goals"),
+)
+
+
+class NonFiniteLoss(UserError):
+    """The loss or the gradient is not a number; the step was not taken."""
+
+
+class Trainer:
+    """One run of training; ``Trainer(args).run()`` with the flags of ``training/train.py``.
+
+    Raises :class:`~steve1.cli.UserError` for data, weights or a checkpoint that do not fit together.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        plugin = GradientAccumulationPlugin(
+            num_steps=args.gradient_accumulation_steps, sync_with_dataloader=False
+        )
+        self.accelerator = Accelerator(gradient_accumulation_plugin=plugin)
+        self.is_main = self.accelerator.is_main_process
+        self.checkpoint_dir = Path(args.checkpoint_dir)
+        self.out = Path(args.out_weights)
+        self._check_outputs()
+        self._load_data()
+        self._load_policy()
+        self._plan()
+        self._resume()
+
+    # ---------------------------------------------------------------- what it loads
+
+    def _check_outputs(self) -> None:
+        for kind in ("", "_latest", "_best"):
+            metadata_path(self._weights_path(kind))
+        found = checkpoints(self.checkpoint_dir)
+        if self.args.reset_checkpoint_dir:
+            if self.is_main:
+                for old in found:
+                    shutil.rmtree(old)
+                shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
+            self.accelerator.wait_for_everyone()
+        elif found and not self.args.restart_from_checkpoint:
+            raise UserError(
+                f"{found[-1]} exists and --restart_from_checkpoint is False; add --reset_checkpoint_dir to delete it, "
+                "or name another --checkpoint_dir"
+            )
+
+    def _load_data(self) -> None:
+        args = self.args
+        train_dirs, val_dirs = load_sampling(args.sampling_dir, args.sampling)
+        if args.data_limit:
+            train_dirs = train_dirs[: args.data_limit]
+        policy_kwargs, self.pi_head_kwargs = load_model_file(args.in_model)
+        self.policy_kwargs = policy_kwargs
+        goals = {"min_btwn_goals": args.min_btwn_goals, "max_btwn_goals": args.max_btwn_goals}
+        height, width = policy_kwargs["img_shape"][:2]
+        common = {"T": args.T, **goals, "seed": args.seed, "img_size": (height, width)}
+        self.dataset = MinecraftDataset(train_dirs, p_uncond=args.p_uncond, **common)
+        self.provenance = dataset_provenance(train_dirs + val_dirs)
+        validating = args.val_freq or args.val_freq_begin
+        if validating and not val_dirs:
+            raise UserError(
+                f"the sampling {args.sampling!r} has no validation episodes; create it with more --val_frames, "
+                "or turn validation off with --val_freq 0 --val_freq_begin 0"
+            )
+        self.val_dataset = MinecraftDataset(val_dirs, p_uncond=0.0, **common) if validating else None
+        self.left_out = self.dataset.left_out + (self.val_dataset.left_out if self.val_dataset else [])
+
+    def _load_policy(self) -> None:
+        args = self.args
+        set_seed(args.seed)
+        policy = MinecraftAgentPolicy(self.policy_kwargs, self.pi_head_kwargs)
+        width, ours = self.dataset.embed_dim, policy.net.mineclip_embed_dim
+        if width != ours:
+            raise UserError(
+                f"the episodes' embeddings are {width} wide, the policy takes {ours} (mineclip_embed_dim of "
+                f"{args.in_model}); train with the embeddings and the model that belong together"
+            )
+        if args.in_weights:
+            load_weights(policy, args.in_weights)
+        # No loss reaches the value head; left trainable, it would stall processes that wait for its gradient.
+        policy.value_head.requires_grad_(False)
+        self.policy, self.optimizer = self.accelerator.prepare(
+            policy, make_optimizer(policy, args.weight_decay)
+        )
+        self.policy.train()
+
+    def _plan(self) -> None:
+        args, processes = self.args, self.accelerator.num_processes
+        self.global_batch = args.batch_size * processes
+        self.per_step = frames_per_step(args.trunc_t, args.batch_size, processes)
+        self.total_steps = total_steps(args.n_frames, self.per_step, args.gradient_accumulation_steps)
+        self.pieces = args.T // args.trunc_t
+
+    def _resume(self) -> None:
+        flags = {name: getattr(self.args, name) for name in _FIXED_FLAGS}
+        flags["processes"] = self.accelerator.num_processes
+        flags["episodes"] = self.provenance["episodes_hash"]
+        self.progress = Progress(flags=flags)
+        self.memory: State | None = None
+        found = checkpoints(self.checkpoint_dir)
+        if found:
+            self.progress = read_progress(found[-1])
+            check_same_flags(self.progress.flags, flags, found[-1])
+            self.memory = load_checkpoint(self.accelerator, found[-1])
+        self.reporter = Reporter(
+            self.checkpoint_dir / "logs",
+            Path(self.args.log_dir),
+            self.progress.step,
+            self.total_steps * self.per_step,
+            enabled=self.is_main,
+        )
+        if found:
+            self.reporter.say(f"Resuming from {found[-1]} at step {self.progress.step}")
+
+    def _train_loader(self) -> DataLoader:
+        sampler = ItemSampler(
+            len(self.dataset),
+            self.args.batch_size,
+            rank=self.accelerator.process_index,
+            world_size=self.accelerator.num_processes,
+            seed=self.args.seed,
+            start_item=self.progress.batches * self.global_batch,
+        )
+        return self._loader(self.dataset, batch_sampler=sampler)
+
+    def _val_loader(self) -> DataLoader:
+        assert self.val_dataset is not None
+        items = ValidationItems(self.val_dataset, self.args.val_every_nth)
+        mine = range(self.accelerator.process_index, len(items), self.accelerator.num_processes)
+        return self._loader(Subset(items, mine), batch_size=self.args.batch_size)
+
+    def _loader(self, dataset: Any, **how: Any) -> DataLoader:
+        on_gpu = self.accelerator.device.type == "cuda"
+        return DataLoader(dataset, num_workers=self.args.num_workers, pin_memory=on_gpu, **how)
+
+    # ---------------------------------------------------------------- what it does
+
+    def run(self) -> None:
+        """Train to the end, or until a signal asks to stop; then every weights file is in place."""
+        progress, say = self.progress, self.reporter.say
+        self._describe()
+        if progress.step >= self.total_steps:
+            say(f"{self.out} is trained: {self._frames():_} frames; give a larger --n_frames to go on")
+            self._save_weights("")
+            self.reporter.close()
+            return
+        self._begin_interval()
+        if progress.step == 0 and self.val_dataset is not None:
+            self._validate()
+        with _StopRequest() as stop:
+            loader = iter(self._train_loader())
+            while progress.step < self.total_steps:
+                batch = self._next_batch(loader)
+                for piece in range(progress.piece, self.pieces):
+                    self._step(batch, piece)
+                    if self._between_updates():
+                        self._after_update(stop)
+                    if progress.step >= self.total_steps:
+                        break
+                else:
+                    self.memory, progress.piece = None, 0
+                    progress.batches += 1
+        if self.val_dataset is not None and self.last_validation != progress.step:
+            self._validate()
+        self._checkpoint()
+        self._save_weights("")
+        say(
+            f"Done: {self.out} after {self._frames():_} frames, best validation loss {progress.best_val_loss}"
+        )
+        self.reporter.draw_curves()
+        self.reporter.close()
+        self.accelerator.end_training()
+
+    def _describe(self) -> None:
+        dataset, say = self.dataset, self.reporter.say
+        say(
+            f"Training on {len(dataset)} items of {self.args.T} frames from {dataset.frames:_} frames, "
+            f"{self.total_steps:_} steps of {self.per_step:_} frames on {self.accelerator.num_processes} "
+            f"process(es), {self.accelerator.device.type}, precision {self.accelerator.mixed_precision}"
+        )
+        if self.left_out:
+            say(
+                f"{len(self.left_out)} episode(s) shorter than T + 15 = {self.args.T + 15} frames are left out: "
+                + ", ".join(Path(path).name for path in self.left_out)
+            )
+        if not self.args.in_weights:
+            say("No --in_weights: the policy starts from random weights")
+
+    def _next_batch(self, loader: Any) -> tuple:
+        began = time.perf_counter()
+        batch = next(loader)
+        self.waited += time.perf_counter() - began
+        return batch
+
+    def _step(self, batch: tuple, piece: int) -> None:
+        """One step: a piece of ``trunc_t`` frames forward and backward, and an update where one is due."""
+        args, accelerator, progress = self.args, self.accelerator, self.progress
+        obs, actions, firsts = batch
+        window = slice(piece * args.trunc_t, (piece + 1) * args.trunc_t)
+
+        def part(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor[:, window].to(accelerator.device, non_blocking=True)
+
+        plain = accelerator.unwrap_model(self.policy)
+        if self.memory is None:
+            self.memory = plain.initial_state(len(firsts))
+        with accelerator.accumulate(self.policy):
+            (log_probs, _), memory = self.policy(
+                {name: part(value) for name, value in obs.items()}, part(firsts), self.memory
+            )
+            loss = -plain.log_prob(log_probs, {name: part(value) for name, value in actions.items()}).mean()
+            self._check_finite("loss", loss.item())
+            accelerator.backward(loss)
+            frames = (progress.step + 1) * self.per_step
+            if accelerator.sync_gradients:
+                limit = args.max_grad_norm or math.inf
+                norm = float(accelerator.clip_grad_norm_(self.policy.parameters(), limit))
+                if accelerator.scaler is None:  # fp16's scaler skips such steps itself and lowers its scale
+                    self._check_finite("gradient", norm)
+                self.grad_norm = norm
+                self.learning_rate = learning_rate(
+                    frames, args.learning_rate, args.warmup_frames, args.n_frames
+                )
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.learning_rate
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        self.memory = detach_state(memory)
+        self.losses.append(loss.item())
+        progress.step += 1
+        progress.piece = piece + 1
+        self.reporter.progress(frames)
+        if progress.step % args.log_freq == 0:
+            self._log()
+        if validation_due(progress.step, args.val_freq, args.val_freq_begin, args.val_freq_switch_steps):
+            self.validation_pending = True
+        if args.save_freq and progress.step % args.save_freq == 0:
+            self.checkpoint_pending = True
+
+    def _between_updates(self) -> bool:
+        return self.progress.step % self.args.gradient_accumulation_steps == 0
+
+    def _after_update(self, stop: _StopRequest) -> None:
+        """What waits for an update to be complete: validation, snapshots, checkpoints, leaving."""
+        args, progress = self.args, self.progress
+        if self.validation_pending and self.val_dataset is not None:
+            self._validate()
+        self.validation_pending = False
+        per_update = self.per_step * args.gradient_accumulation_steps
+        for frames in snapshots_passed(
+            self._frames() - per_update, self._frames(), args.snapshot_every_n_frames
+        ):
+            self._save_weights(f"_snapshot_{short_count(frames)}")
+        stopping = self._anywhere(stop.signal is not None)
+        if self.checkpoint_pending or stopping:
+            self._checkpoint()
+        if stopping:
+            name = signal.Signals(stop.signal).name if stop.signal else "a signal to another process"
+            self.reporter.say(f"Stopped by {name} at step {progress.step}; run the same command to go on")
+            self.reporter.close()
+            raise SystemExit(128 + (stop.signal or signal.SIGTERM))
+
+    def _anywhere(self, flag: bool) -> bool:
+        if self.accelerator.num_processes == 1:
+            return flag
+        mine = torch.tensor(float(flag), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(mine, reduction="sum").item())
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise NonFiniteLoss(
+                f"the {what} became {value} at step {self.progress.step + 1}, so this step was not taken; "
+                f"the last good weights are {self._weights_path('_latest')} and the checkpoint in "
+                f"{self.checkpoint_dir}; lower --learning_rate, or use bf16 in place of fp16"
+            )
+
+    def _validate(self) -> None:
+        progress, say, began = self.progress, self.reporter.say, time.perf_counter()
+        say(f"Running validation at step {progress.step}...")
+        self.last_validation = progress.step
+        losses = validate(self.accelerator, self.policy, self._val_loader(), self.args.trunc_t)
+        self.reporter.metrics(progress.step, {**losses, "processed_frames": self._frames()})
+        names = {
+            "loss/val": "val_loss",
+            "loss/val_uncond": "val_loss_uncond",
+            "loss/val_shuffled": "val_loss_shuffled",
+        }
+        say("\n".join(f"    {names[tag]}: {value:.3f}" for tag, value in losses.items()))
+        loss = losses[TAGS["right"]]
+        if self.args.save_each_val:
+            self._save_weights(f"_step_{progress.step}")
+        if progress.step and (progress.best_val_loss is None or loss < progress.best_val_loss):
+            progress.best_val_loss, progress.best_step = loss, progress.step
+            say(f"New best validation loss: {loss:.3f}, saving best val model weights...")
+            self._save_weights("_best")
+        self.reporter.draw_curves()
+        self.paused += time.perf_counter() - began
+
+    def _begin_interval(self) -> None:
+        """Start counting time and losses for the next line of metrics."""
+        self.losses: list[float] = []
+        self.waited = self.paused = 0.0
+        self.interval_began = time.perf_counter()
+
+    # ---------------------------------------------------------------- what it writes
+
+    last_validation = -1
+    validation_pending = checkpoint_pending = False
+    grad_norm = learning_rate = 0.0
+
+    def _frames(self) -> int:
+        return self.progress.step * self.per_step
+
+    def _log(self) -> None:
+        seconds = time.perf_counter() - self.interval_began - self.paused
+        mean = torch.tensor(self.losses, dtype=torch.float64).mean().to(self.accelerator.device)
+        steps_a_second = len(self.losses) / seconds
+        values = {
+            "loss/train": self.accelerator.reduce(mean, reduction="mean").item(),
+            "learning_rate": self.learning_rate,
+            "grad_l2_norm": self.grad_norm,
+            "weights_l2_norm": l2_norm(self.policy),
+            "processed_frames": self._frames(),
+            "frames_per_second": steps_a_second * self.per_step,
+            "data_wait_share": self.waited / seconds,
+            "epoch": self._frames() / (len(self.dataset) * self.args.T),
+        }
+        if self.accelerator.device.type == "cuda":
+            values["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        self.reporter.training(
+            self.progress.step, values, (self.total_steps - self.progress.step) / steps_a_second
+        )
+        self._begin_interval()
+
+    def _checkpoint(self) -> None:
+        self.checkpoint_pending = False
+        began = time.perf_counter()
+        save_checkpoint(self.accelerator, self.checkpoint_dir, self.progress, self.memory)
+        self._save_weights("_latest")
+        took = time.perf_counter() - began
+        self.paused += took
+        self.reporter.say(f"Saved the checkpoint of step {self.progress.step} in {duration(took)}")
+
+    def _weights_path(self, kind: str) -> Path:
+        return self.out.with_name(f"{self.out.stem}{kind}.weights")
+
+    def _save_weights(self, kind: str) -> None:
+        state = self.accelerator.get_state_dict(self.policy)
+        if self.is_main:
+            save_weights(state, self._weights_path(kind), self._metadata())
+        self.accelerator.wait_for_everyone()
+
+    def _metadata(self) -> dict[str, Any]:
+        """What stands in the JSON beside weights; its ``model`` part serves as an architecture file."""
+        return {
+            "model": {"args": {"net": {"args": self.policy_kwargs}, "pi_head_opts": self.pi_head_kwargs}},
+            "flags": vars(self.args),
+            "data": self.provenance,
+            "step": self.progress.step,
+            "processed_frames": self._frames(),
+            "best_val_loss": self.progress.best_val_loss,
+            "best_step": self.progress.best_step,
+        }
+
+
+class _StopRequest:
+    """Notes SIGTERM, SIGINT and SIGUSR1 (SLURM's warning) while it is entered; a second SIGINT interrupts."""
+
+    _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def _note(self, number: int, _frame: Any) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def __enter__(self) -> _StopRequest:
+        self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
