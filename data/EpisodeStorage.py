@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data import episode_files as files
-from data.episode_files import BINARY_KEYS, FRAME_FORMATS
+from data.action_lines import BINARY_KEYS, checked_actions, parse_action_lines
+from data.episode_files import FRAME_FORMATS
 from steve1.cli import UserError, entry_point, report_all
 from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE, version
 from steve1.files import whole_folder, write_json
@@ -113,7 +114,7 @@ class EpisodeStorage:
             block = file.read(int(starts[stop] - starts[start]))
         # Lines end in \n alone; splitlines() would also split at other characters.
         lines = block.removesuffix(b"\n").split(b"\n") if stop > start else []
-        return files.parse_action_lines(lines, path, start)
+        return parse_action_lines(lines, path, start)
 
     def load_embeds_attn(self) -> np.ndarray:
         """MineCLIP embeddings: float32 [T, E]; rows 0..14 are NaN."""
@@ -220,7 +221,7 @@ class EpisodeWriter:
 
         Raises ValueError when the lengths differ or values are out of range.
         """
-        buttons, camera = files.checked_actions(actions, self.n_frames)
+        buttons, camera = checked_actions(actions, self.n_frames)
         embeds = np.array(embeds, dtype=np.float32)
         if embeds.ndim != 2 or len(embeds) != self.n_frames:
             raise ValueError(f"embeds are {embeds.shape}; {self.n_frames} frames need ({self.n_frames}, E)")
