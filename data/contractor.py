@@ -101,7 +101,7 @@ def read_recording(
     The mouse cursor is drawn where a screen is open. The video is decoded as it is consumed. Where it is
     shorter than its lines, or a frame can't be decoded, the recording ends with a :class:`RecordingWarning`.
     """
-    recording = Recording(video_path, jsonl_path, legacy_int_camera)
+    recording = Recording.read(video_path, jsonl_path, legacy_int_camera)
     actions = recording.actions.env_actions
     for i, frame in enumerate(recording.frames()):
         yield frame, {key: values[i].copy() for key, values in actions.items()}
@@ -110,25 +110,32 @@ def read_recording(
 
 
 class Recording:
-    """A video with its actions.
+    """A video with its actions, one for each frame.
 
-    ``actions`` are known at once; ``warnings`` (sentences about what can't be used) are complete when
-    ``frames()`` has been consumed. Raises :class:`~steve1.cli.UserError` for files that can't be read.
+    ``warnings`` (sentences about what can't be used) are complete when ``frames()`` has been consumed.
     """
 
-    def __init__(
-        self,
-        video_path: str | os.PathLike,
-        jsonl_path: str | os.PathLike,
-        legacy_int_camera: bool = False,
-    ) -> None:
-        self.video_path, self.jsonl_path = Path(video_path), Path(jsonl_path)
+    def __init__(self, video_path: str | os.PathLike, actions: ActionLines, actions_name: str) -> None:
+        self.video_path, self.actions, self.actions_name = Path(video_path), actions, actions_name
         self.warnings: list[str] = []
-        lines = _read_lines(self.jsonl_path, self.warnings.append)
-        self.actions = _parse_any(lines, legacy_int_camera, self.jsonl_path)
+
+    @classmethod
+    def read(
+        cls, video_path: str | os.PathLike, jsonl_path: str | os.PathLike, legacy_int_camera: bool = False
+    ) -> Recording:
+        """A recording whose actions are contractor lines or our own, told apart by the first line."""
+        found: list[str] = []
+        actions = _parse_any(_read_lines(jsonl_path, found.append), legacy_int_camera, Path(jsonl_path))
+        recording = cls(video_path, actions, Path(jsonl_path).name)
+        recording.warnings += found
+        return recording
 
     def frames(self, images: Iterable[np.ndarray] | None = None) -> Iterator[np.ndarray]:
-        """Yield the kept frames, uint8 [H, W, 3] RGB; ``images`` are all frames, by default the video's."""
+        """Yield the kept frames, uint8 [H, W, 3] RGB; ``images`` are all frames, by default the video's.
+
+        The mouse cursor is drawn into them where a screen is open. Raises
+        :class:`~steve1.cli.UserError` when the video can't be read at all.
+        """
         from data.video import Undecodable, decode, video_info
         from steve1.cursor import draw_cursor
 
@@ -151,13 +158,13 @@ class Recording:
             good, damage = error.good, ", where a frame can't be decoded"
         if done < len(actions.kept):
             self.warnings.append(
-                f"{self.video_path} ends after {good:,} frames{damage}, but {self.jsonl_path.name} has "
+                f"{self.video_path} ends after {good:,} frames{damage}, but {self.actions_name} has "
                 f"{actions.n_lines:,} lines: its last {actions.n_lines - good:,} lines are left out"
             )
         elif images is None and video_info(self.video_path).frames > actions.n_lines:
             self.warnings.append(
                 f"{self.video_path} has {video_info(self.video_path).frames:,} frames, but "
-                f"{self.jsonl_path.name} has {actions.n_lines:,} lines: the last frames are left out"
+                f"{self.actions_name} has {actions.n_lines:,} lines: the last frames are left out"
             )
 
 
@@ -169,11 +176,15 @@ def _parse_any(lines: Iterator[dict], legacy_int_camera: bool, name: Path) -> Ac
     every = _chain(first, lines)
     if "mouse" in first or "keyboard" in first or not {"camera", "buttons"} & set(first):
         return _parse(every, legacy_int_camera, name, cursor=True)
-    actions = parse_action_lines(list(every), name)
-    buttons = np.stack([actions[key] for key in BINARY_KEYS], axis=1)
-    kept = _kept(buttons, actions["camera"])
+    return without_null_frames(parse_action_lines(list(every), name))
+
+
+def without_null_frames(env_actions: dict[str, np.ndarray]) -> ActionLines:
+    """Actions that come from elsewhere (arrays [T], MineRL's 23 keys and camera), with the same rule applied."""
+    buttons = np.stack([env_actions[key] for key in BINARY_KEYS], axis=1)
+    kept = _kept(buttons, env_actions["camera"])
     return ActionLines(
-        len(buttons), kept, {key: values[kept] for key, values in actions.items()}, [None] * len(kept)
+        len(buttons), kept, {key: values[kept] for key, values in env_actions.items()}, [None] * len(kept)
     )
 
 

@@ -202,17 +202,22 @@ def _stack_rows(rows: list) -> np.ndarray:
     return out
 
 
+def is_episode(folder: str | os.PathLike) -> bool:
+    """Whether a folder is an episode, whole or damaged."""
+    return any(os.path.exists(f"{os.fspath(folder)}/{mark}") for mark in MARKS)
+
+
 def walk(folder: str) -> Iterator[str]:
     """Paths of the episode folders at or below ``folder``; hidden ones are left out, episodes not entered."""
-    with os.scandir(folder) as entries:
-        found = list(entries)
-    if any(entry.name in MARKS for entry in found):
+    if is_episode(folder):
         yield folder
         return
+    with os.scandir(folder) as entries:
+        found = list(entries)
     for entry in found:
         if entry.name.startswith(".") or not entry.is_dir():
             continue
-        if any(os.path.exists(f"{entry.path}/{mark}") for mark in MARKS):
+        if is_episode(entry.path):
             yield entry.path
         else:
             yield from walk(entry.path)

@@ -1,0 +1,209 @@
+"""A recording and a MineCLIP make an episode; and what the converters that do so share.
+
+Frames stream: each is decoded once, goes to MineCLIP at its full size and to the episode at 128x128, and is
+gone. Only MineCLIP's features (a row a frame) stay until the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.action_lines import BINARY_KEYS
+from steve1.cli import UserError, count
+from steve1.config import FRAME_SIZE, weights_dir
+
+if TYPE_CHECKING:
+    from data.contractor import Recording
+    from steve1.mineclip import MineCLIP
+
+CUSTOM_MIN_TIMESTEPS = 31
+
+
+class TooShort(Exception):
+    """A recording has fewer frames than an episode needs; ``.frames`` says how many."""
+
+    def __init__(self, frames: int, needed: int) -> None:
+        super().__init__(f"{frames:,} frames are left of it, {needed:,} are needed (--min_timesteps)")
+        self.frames = frames
+
+
+@dataclass
+class EpisodeMaker:
+    """Makes episodes with one MineCLIP (whose hash is ``mineclip_hash``) and one frame format."""
+
+    mineclip: MineCLIP
+    mineclip_hash: str
+    batch_size: int
+    frame_format: str
+    min_timesteps: int
+
+    def make(
+        self,
+        dirpath: Path,
+        recording: Recording,
+        metadata: dict,
+        images: Iterable[np.ndarray] | None = None,
+        progress: bool = True,
+    ) -> int:
+        """Write the episode ``dirpath``, whole or not at all; return its number of frames.
+
+        ``images`` are the recording's frames where they are not simply the video's. Raises
+        :class:`TooShort`, or :class:`~steve1.cli.UserError` when the recording can't be read.
+        """
+        import cv2
+        from tqdm import tqdm
+
+        from data.EpisodeStorage import EpisodeWriter
+        from steve1.mineclip.embed import FrameEmbedder
+
+        expected = len(recording.actions.kept)
+        if expected < self.min_timesteps:
+            raise TooShort(expected, self.min_timesteps)
+        embedder = FrameEmbedder(self.mineclip, self.batch_size)
+        frames = tqdm(
+            recording.frames(images),
+            dirpath.name,
+            expected,
+            unit=" frames",
+            leave=False,
+            disable=not progress,
+        )
+        with EpisodeWriter(dirpath, self.frame_format) as writer:
+            for frame in frames:
+                embedder.add(frame)
+                writer.add_frame(cv2.resize(frame, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_LINEAR))
+            n = writer.n_frames
+            if n < self.min_timesteps:
+                raise TooShort(n, self.min_timesteps)
+            actions = {key: values[:n] for key, values in recording.actions.env_actions.items()}
+            known = {"mineclip_hash": self.mineclip_hash, "warnings": recording.warnings}
+            writer.finish(actions, embedder.finish(), {**metadata, **known})
+        return n
+
+    def exists(self, dirpath: Path) -> bool:
+        """Whether the episode is there already. Raises UserError where another MineCLIP made it."""
+        from data.EpisodeStorage import EpisodeStorage
+
+        if not (dirpath / "metadata.json").exists():
+            return False
+        made_by = EpisodeStorage(dirpath).metadata.get("mineclip_hash")
+        if made_by != self.mineclip_hash:
+            raise UserError(
+                f"{dirpath} was made with another MineCLIP (hash {str(made_by)[:12]}, now "
+                f"{self.mineclip_hash[:12]}); remove it or choose another --output_dir"
+            )
+        return True
+
+
+@dataclass
+class Summary:
+    """What a converter did: nothing is lost without being counted here."""
+
+    episodes: int = 0
+    frames: int = 0
+    existing: int = 0
+    dropped: Counter = field(default_factory=Counter)  # reason -> frames
+    passed_over: Counter = field(default_factory=Counter)  # reason -> recordings
+    pressed: np.ndarray = field(default_factory=lambda: np.zeros(len(BINARY_KEYS), dtype=np.int64))
+    camera_moved: int = 0
+
+    def add(self, recording: Recording, n_frames: int) -> None:
+        """Count a recording of which ``n_frames`` frames became an episode."""
+        actions = recording.actions
+        self.episodes += 1
+        self.frames += n_frames
+        cut = len(actions.kept) - n_frames
+        self.dropped["null actions"] += actions.n_lines - len(actions.kept)
+        self.dropped["the video is shorter than its actions, or damaged"] += cut
+        columns = [actions.env_actions[key][:n_frames].sum() for key in BINARY_KEYS]
+        self.pressed += np.array(columns, dtype=np.int64)
+        self.camera_moved += int((actions.env_actions["camera"][:n_frames] != 0).any(axis=1).sum())
+
+    def text(self) -> str:
+        """The summary to print."""
+        lines = [
+            f"{self.episodes:,} episodes made with {self.frames:,} frames ({self.frames / 72_000:.2f} hours)"
+        ]
+        if self.existing:
+            lines.append(f"{self.existing:,} were there already")
+        lines += [f"dropped frames: {n:,}, {reason}" for reason, n in self.dropped.items() if n]
+        lines += [f"recordings passed over: {n:,}, {reason}" for reason, n in self.passed_over.items() if n]
+        if self.frames:
+            lines.append("how often, in % of the frames:")
+            shares = {
+                **dict(zip(BINARY_KEYS, self.pressed.tolist(), strict=True)),
+                "camera": self.camera_moved,
+            }
+            named = sorted(((n, key) for key, n in shares.items() if n), reverse=True)
+            lines += [f"  {key:<10}{100 * n / self.frames:6.1f}" for n, key in named]
+            never = [key for key, n in shares.items() if not n]
+            if never:
+                lines.append(f"  never: {' '.join(never)}")
+        return "\n".join(lines)
+
+
+def add_episode_flags(parser: argparse.ArgumentParser, min_timesteps: int) -> None:
+    """Add the flags that every converter has."""
+    group = parser.add_argument_group("episodes")
+    group.add_argument(
+        "--frame_format",
+        choices=("png", "mp4"),
+        default="png",
+        help="png: lossless, about 34 KB a frame; mp4: H.264, about 8 KB a frame (default: png)",
+    )
+    group.add_argument(
+        "--min_timesteps",
+        type=count,
+        default=min_timesteps,
+        help=f"frames; recordings with fewer left make no episode (default: {min_timesteps}; 0: keep all)",
+    )
+    group = parser.add_argument_group("MineCLIP")
+    group.add_argument(
+        "--mineclip_weights",
+        default=str(weights_dir() / "mineclip" / "attn.pth"),
+        help="MineCLIP's weights (default: the published attn.pth from download_weights.sh)",
+    )
+    group.add_argument(
+        "--mineclip_config",
+        default=None,
+        help="JSON with its sizes (default: the JSON beside the weights, or else the published sizes)",
+    )
+    group.add_argument(
+        "--batch_size", type=count, default=32, help="frames that MineCLIP encodes at a time (default: 32)"
+    )
+
+
+def flag_problems(args: argparse.Namespace) -> list[str]:
+    """What is wrong with the flags of :func:`add_episode_flags`."""
+    problems = []
+    if args.batch_size < 1:
+        problems.append(f"--batch_size {args.batch_size} is below 1")
+    if args.min_timesteps < 0:
+        problems.append(f"--min_timesteps {args.min_timesteps} is below 0; 0 keeps everything")
+    if not os.path.isfile(args.mineclip_weights):
+        problems.append(
+            f"--mineclip_weights {args.mineclip_weights} does not exist; run download_weights.sh, or name yours"
+        )
+    if args.mineclip_config is not None and not os.path.isfile(args.mineclip_config):
+        problems.append(f"--mineclip_config {args.mineclip_config} does not exist")
+    return problems
+
+
+def load_maker(args: argparse.Namespace) -> EpisodeMaker:
+    """Load MineCLIP, onto the GPU where there is one."""
+    import torch
+
+    from steve1.checkpoints import load_mineclip, tensors_hash
+
+    mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
+    digest = tensors_hash(mineclip)
+    mineclip.to("cuda" if torch.cuda.is_available() else "cpu")
+    return EpisodeMaker(mineclip, digest, args.batch_size, args.frame_format, max(1, args.min_timesteps))
