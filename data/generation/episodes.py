@@ -84,7 +84,11 @@ class EpisodeMaker:
             if n < self.min_timesteps:
                 raise TooShort(n, self.min_timesteps)
             actions = {key: values[:n] for key, values in recording.actions.env_actions.items()}
-            known = {"mineclip_hash": self.mineclip_hash, "warnings": recording.warnings}
+            known = {
+                "mineclip_hash": self.mineclip_hash,
+                "recorded_frames": recording.actions.n_lines,
+                "warnings": recording.warnings,
+            }
             writer.finish(actions, embedder.finish(), {**metadata, **known})
         return n
 
