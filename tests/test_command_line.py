@@ -1,0 +1,116 @@
+"""The command-line surface: which entry points and flags there are is a promise to users."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from steve1.cli import boolean, count, number
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA_FLAGS = "output_dir frame_format mineclip_weights mineclip_config batch_size min_timesteps"
+PROMISED = {
+    "training/train.py": """in_model in_weights out_weights T trunc_t batch_size gradient_accumulation_steps num_workers
+        weight_decay learning_rate warmup_frames n_frames max_grad_norm p_uncond min_btwn_goals max_btwn_goals sampling
+        sampling_dir data_limit val_freq val_freq_begin val_freq_switch_steps val_every_nth save_each_val save_freq
+        log_freq snapshot_every_n_frames checkpoint_dir restart_from_checkpoint reset_checkpoint_dir seed""",
+    "training/train_prior.py": """data_path hidden_dim latent_dim batch_size lr n_validation n_epochs output_path
+        beta""",
+    "data/generation/convert_custom_data.py": f"input_dir idm_model idm_weights {DATA_FLAGS}",
+    "data/generation/convert_from_contractor.py": f"index num_episodes worker_id cache_dir {DATA_FLAGS}",
+    "data/sampling/generate_sampling.py": """type name dataset_dirs dataset_weights output_dir val_frames train_frames
+        val_from T min_btwn_goals seed""",
+    "data/sampling/dataset_summary.py": "dataset_dirs sampling",
+    "data/EpisodeStorage.py": "validate deep",
+    "steve1/download_weights.py": "",
+}
+# What answers --help must not load: together these take seconds.
+HEAVY = {
+    "torch",
+    "cv2",
+    "av",
+    "numba",
+    "gym",
+    "accelerate",
+    "kornia",
+    "matplotlib",
+    "tokenizers",
+    "tensorboard",
+}
+
+
+def entry_points():
+    """Every file in the packages that offers a command line."""
+    files = [
+        ROOT / "run_agent.py",
+        *(p for top in ("steve1", "data", "training") for p in (ROOT / top).rglob("*.py")),
+    ]
+    return sorted(
+        str(p.relative_to(ROOT)) for p in files if p.exists() and 'if __name__ == "__main__"' in p.read_text()
+    )
+
+
+@pytest.fixture(scope="module")
+def help_of():
+    """The text of ``--help`` of a script, and the heavy modules that were loaded for it."""
+    known = {}
+
+    def ask(script):
+        if script not in known:
+            code = (
+                "import runpy, sys\n"
+                f"sys.argv = [{script!r}, '--help']\n"
+                "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+                "except SystemExit as left:\n    assert not left.code, left.code\n"
+                f"print('LOADED', *sorted({HEAVY!r} & set(sys.modules)))\n"
+            )
+            done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            known[script] = done.stdout.rpartition("LOADED")
+        return known[script]
+
+    return ask
+
+
+@pytest.mark.parametrize("script", entry_points())
+def test_help_loads_nothing_heavy(help_of, script):
+    text, _, loaded = help_of(script)
+    assert "usage:" in text
+    assert not loaded.split()
+
+
+@pytest.mark.parametrize("script", PROMISED)
+def test_promised_flags_are_there(help_of, script):
+    text = help_of(script)[0]
+    flags = set(re.findall(r"--(\w+)", text))
+    assert set(PROMISED[script].split()) <= flags
+
+
+@pytest.mark.parametrize("script", entry_points())
+def test_every_entry_point_opens_with_commands_to_copy(script):
+    docstring = (ROOT / script).read_text().split('"""')[1]
+    assert re.search(rf"^ {{4}}.*\b{Path(script).stem}\.(py|sh)\b", docstring, re.MULTILINE)
+    assert len(re.findall(r"^ {4}\S", docstring, re.MULTILINE)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("10M", 10_000_000), ("30k", 30_000), ("1_000", 1000), ("1.5M", 1_500_000)]
+)
+def test_counts_as_users_write_them(text, value):
+    assert count(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "ten", "1.5", "10MM", "M", "nan", "1e400"])
+def test_what_is_no_count_is_refused(text):
+    import argparse
+
+    with pytest.raises(argparse.ArgumentTypeError):
+        count(text)
+
+
+def test_false_is_false():
+    assert boolean("False") is False
+    assert boolean("true") is True
+    assert number("4e-5") == 4e-5
