@@ -1,6 +1,6 @@
 """Train the prior: a CVAE that turns text embeddings into video embeddings that the policy knows as goals.
 
-Real (2 minutes on a CPU for 10,000 pairs):
+Real (2 to 3 minutes on one core for 10,000 pairs):
     python training/train_prior.py --data_path data/prior_dataset/data.pkl \\
         --output_path data/weights/steve1/my_prior.pt
 
@@ -38,8 +38,14 @@ def default_beta(visual: np.ndarray, factor: float = BETA_FACTOR) -> float:
 
     A decoder with Gaussian noise of variance s2 per element has the negative log-likelihood
     ``D / (2 s2) * reconstruction``, so ``2 s2 / D`` is the weight that makes the loss its evidence bound
-    (Kingma and Welling 2013). s2 is taken as ``factor`` times the embeddings' own variance: the choice holds
-    whatever the embeddings' scale and width.
+    (Kingma and Welling 2013). s2 is taken as ``factor`` times the embeddings' own variance, so the choice holds
+    whatever their scale and width.
+
+    Measured by benchmarks/prior_beta.py on made-up pairs of MineCLIP's shape (10,000 pairs, width 512, 50
+    epochs, one seed): the energy distance between a text's samples and its unseen videos is 0.32, 0.25, 0.15,
+    0.14, 0.16, 0.15 and 0.30 at factors 0.003, 0.01, 0.03, 0.1, 0.3, 1 and 3. Below 0.03 the latents that
+    training uses are not those that sampling draws; from 3 on the latent is ignored. It is flat in between, and
+    smaller factors keep more of the variety (0.78 of the videos' variance at 0.03, 0.25 at 0.1, 0.13 at 0.3).
     """
     return factor * 2 * float(visual.var(axis=0).mean()) / visual.shape[1]
 
