@@ -190,9 +190,9 @@ class EpisodeWriter:
         self._sink: files.FrameSink | None = None
 
     def __enter__(self) -> EpisodeWriter:
-        if self.dirpath.exists() and not files.is_episode(self.dirpath):
+        if self.dirpath.exists() and not files.is_ours(self.dirpath):
             raise UserError(
-                f"{self.dirpath} exists and is no episode; remove it, or choose another output folder"
+                f"{self.dirpath} exists and is no episode of ours; remove it, or choose another output folder"
             )
         self._whole = whole_folder(self.dirpath)
         self._folder = self._whole.__enter__()

@@ -273,7 +273,7 @@ def _number(holder: dict, name: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _column(table: dict, value: Any, name: str) -> int | None:

@@ -207,6 +207,11 @@ def is_episode(folder: str | os.PathLike) -> bool:
     return any(os.path.exists(f"{os.fspath(folder)}/{mark}") for mark in MARKS)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether a folder may be replaced by an episode: an empty one, or one with our metadata."""
+    return (folder / "metadata.json").is_file() or (folder.is_dir() and not any(folder.iterdir()))
+
+
 def walk(folder: str) -> Iterator[str]:
     """Paths of the episode folders at or below ``folder``; hidden ones are left out, episodes not entered."""
     if is_episode(folder):

@@ -229,6 +229,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     report_all(_problems(args))
 
     output, cache = Path(args.output_dir), Path(args.cache_dir)
+    if args.num_workers > 1:
+        cache /= f"worker_{args.worker_id}"
     sources = _sources(args, cache)[args.worker_id :: args.num_workers]
     if not sources:
         raise UserError(f"there is no recording for worker {args.worker_id}; check --index, --local_dir")

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Your own recordings -> episodes -> train/val lists. Running this again converts only what is new.
+# usage: bash prepare_custom_data.sh [flags of data/generation/convert_custom_data.py that overrule those below]
+set -euo pipefail
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+if [ -d "$ROOT/.venv/bin" ]; then PATH="$ROOT/.venv/bin:$PATH"; fi
+DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
+
+# Edit these, or set them in the environment.
+INPUT_DIR="${INPUT_DIR:-$DATA/recordings}"             # NAME/video.mp4 and NAME/actions.jsonl
+OUTPUT_DIR="${OUTPUT_DIR:-$DATA/dataset_custom}"       # the episodes
+SAMPLING_NAME="${SAMPLING_NAME:-custom}"               # --sampling of the training script
+
+# A folder given as a flag is the one to sample from, too.
+for ((i = 1; i <= $#; i++)); do
+    case "${!i}" in
+        --output_dir) next=$((i + 1)); OUTPUT_DIR="${!next:-$OUTPUT_DIR}" ;;
+        --output_dir=*) OUTPUT_DIR="${!i#--output_dir=}" ;;
+    esac
+done
+
+CONVERT=(
+    --input_dir "$INPUT_DIR"
+    --output_dir "$OUTPUT_DIR"
+    --frame_format png                                 # png: lossless, 34 KB a frame; mp4: 8 KB
+    --fps_as_ticks False                               # True: each frame is a tick of 1/20 s, whatever the file says
+    --mineclip_weights "$DATA/weights/mineclip/attn.pth"
+    --batch_size 32                                    # frames that MineCLIP encodes at a time
+)
+# Videos without actions are labelled by the inverse dynamics model, once it is there.
+IDM="$DATA/weights/vpt/4x_idm"
+if [ -f "$IDM.model" ] && [ -f "$IDM.weights" ]; then
+    CONVERT+=(--idm_model "$IDM.model" --idm_weights "$IDM.weights")
+fi
+python "$ROOT/data/generation/convert_custom_data.py" "${CONVERT[@]}" "$@"
+
+SAMPLE=(
+    --type custom
+    --name "$SAMPLING_NAME"
+    --dataset_dirs "$OUTPUT_DIR"
+    --output_dir "$DATA/samplings"
+    --train_frames -1                                  # frames; -1: all that are not for validation (10 %)
+)
+python "$ROOT/data/sampling/generate_sampling.py" "${SAMPLE[@]}"
