@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import math
+import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -177,8 +180,13 @@ class Trainer:
         return self._loader(Subset(items, mine), batch_size=self.args.batch_size)
 
     def _loader(self, dataset: Any, **how: Any) -> DataLoader:
-        on_gpu = self.accelerator.device.type == "cuda"
-        return DataLoader(dataset, num_workers=self.args.num_workers, pin_memory=on_gpu, **how)
+        return DataLoader(
+            dataset,
+            num_workers=self.args.num_workers,
+            worker_init_fn=_ignore_stop_signals,
+            pin_memory=self.accelerator.device.type == "cuda",
+            **how,
+        )
 
     # ---------------------------------------------------------------- what it does
 
@@ -410,10 +418,22 @@ class Trainer:
         }
 
 
-class _StopRequest:
-    """Notes SIGTERM, SIGINT and SIGUSR1 (SLURM's warning) while it is entered; a second SIGINT interrupts."""
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal to get when the parent process ends
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
-    _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+def _ignore_stop_signals(_worker: int) -> None:
+    """Leave stopping to the training process: signals sent to the whole group reach its data loaders too."""
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+class _StopRequest:
+    """Notes SIGTERM, SIGINT and SIGUSR1 (SLURM's warning) while it is entered; a second SIGINT interrupts.
+
+    On Linux the end of the launching process (``accelerate launch``, which does not pass signals on) counts as
+    a SIGTERM.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -424,7 +444,10 @@ class _StopRequest:
         self.signal = number
 
     def __enter__(self) -> _StopRequest:
-        self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+        self._before = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
+        launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # which accelerate launch sets
+        if launched and sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         return self
 
     def __exit__(self, *_: object) -> None:
