@@ -33,7 +33,7 @@ def make_env(name: str = "auto", seed: int | None = None) -> Any:
             "MineRL 1.0 can't be used here: it wants a Python environment with `minerl` (https://github.com/"
             "minerllabs/minerl) and Java 8; use --env blockworld for the embedded world"
         )
-    from steve1.envs.minerl import MineRLEnv
+    from steve1.envs.minerl import MineRLEnv  # type: ignore[import-not-found]
 
     return MineRLEnv(seed=seed)
 

@@ -14,28 +14,89 @@ import numpy as np
 
 with contextlib.suppress(ImportError):
     # gym 0.26 prints that it is unmaintained at every import; we know, MineRL speaks gym.
-    import gym_notices.notices as _notices
+    from gym_notices.notices import notices as _notices  # type: ignore[import-untyped]
 
-    _notices.notices.clear()
+    _notices.clear()
 import gym
 from gym import spaces
 
-BUTTONS = (
-    "ESC attack back drop forward hotbar.1 hotbar.2 hotbar.3 hotbar.4 hotbar.5 hotbar.6 hotbar.7 hotbar.8 hotbar.9 "
-    "inventory jump left pickItem right sneak sprint swapHands use"
-).split()
+BUTTONS = [
+    "ESC",
+    "attack",
+    "back",
+    "drop",
+    "forward",
+    "hotbar.1",
+    "hotbar.2",
+    "hotbar.3",
+    "hotbar.4",
+    "hotbar.5",
+    "hotbar.6",
+    "hotbar.7",
+    "hotbar.8",
+    "hotbar.9",
+    "inventory",
+    "jump",
+    "left",
+    "pickItem",
+    "right",
+    "sneak",
+    "sprint",
+    "swapHands",
+    "use",
+]
 CAMERA_LIMIT = 180.0
 POV_SHAPE = (360, 640, 3)
 
-ITEMS = (
-    "air apple birch_log birch_planks bone bread coal cobblestone crafting_table dandelion diamond dirt gravel iron_ingot "
-    "oak_leaves oak_log oak_planks oak_sapling poppy sand stick stone stone_axe stone_pickaxe torch wheat "
-    "wheat_seeds wooden_axe wooden_pickaxe wooden_shovel wooden_sword"
-).split()
-MINED_BLOCKS = (
-    "birch_leaves birch_log cobblestone dandelion dirt grass grass_block oak_leaves oak_log oak_planks oak_sapling poppy "
-    "sand stone"
-).split()
+ITEMS = [
+    "air",
+    "apple",
+    "birch_log",
+    "birch_planks",
+    "bone",
+    "bread",
+    "coal",
+    "cobblestone",
+    "crafting_table",
+    "dandelion",
+    "diamond",
+    "dirt",
+    "gravel",
+    "iron_ingot",
+    "oak_leaves",
+    "oak_log",
+    "oak_planks",
+    "oak_sapling",
+    "poppy",
+    "sand",
+    "stick",
+    "stone",
+    "stone_axe",
+    "stone_pickaxe",
+    "torch",
+    "wheat",
+    "wheat_seeds",
+    "wooden_axe",
+    "wooden_pickaxe",
+    "wooden_shovel",
+    "wooden_sword",
+]
+MINED_BLOCKS = [
+    "birch_leaves",
+    "birch_log",
+    "cobblestone",
+    "dandelion",
+    "dirt",
+    "grass",
+    "grass_block",
+    "oak_leaves",
+    "oak_log",
+    "oak_planks",
+    "oak_sapling",
+    "poppy",
+    "sand",
+    "stone",
+]
 EQUIPMENT = ("chest", "feet", "head", "legs", "mainhand", "offhand")
 _COUNT_MAX = int(np.iinfo(np.int64).max)
 

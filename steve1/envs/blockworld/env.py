@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 
 from steve1.cursor import draw_cursor
@@ -19,8 +20,8 @@ from steve1.envs.blockworld import blocks as b
 from steve1.envs.blockworld import physics, screens
 from steve1.envs.blockworld.inventory import HOTBAR, Inventory
 from steve1.envs.blockworld.physics import Hit, Player
-from steve1.envs.blockworld.render import Renderer, enlarge
-from steve1.envs.blockworld.world import HEIGHT, SEA_LEVEL, World
+from steve1.envs.blockworld.render import Renderer
+from steve1.envs.blockworld.world import BUILD_LIMIT, SEA_LEVEL, World
 from steve1.envs.spaces import gym
 
 # The mouse counts in pixels of a 1280x720 window, as in the contractors' recordings; so many to a degree.
@@ -58,8 +59,7 @@ class BlockWorldEnv(gym.Env):
         self.observation_space = spaces.observation_space()
         self._seed = seed
         self._items = dict(items or {})
-        self._factor = screens.HEIGHT // render_height
-        self._renderer = Renderer(screens.WIDTH // self._factor, render_height)
+        self._renderer = Renderer(screens.WIDTH * render_height // screens.HEIGHT, render_height)
         self._world: World | None = None
 
     # What MineRL's interface asks for
@@ -203,7 +203,7 @@ class BlockWorldEnv(gym.Env):
         self._frame = None
 
     def render_pov(self, cursor: bool = True) -> np.ndarray:
-        """The picture as it is now, uint8 [360, 640, 3]; ``cursor`` False leaves the mouse cursor out, as recordings do."""
+        """The picture as it is now, uint8 [360, 640, 3]; ``cursor`` False leaves the mouse out, as recordings do."""
         if self._frame is None:
             self._frame = self._draw()
         frame = self._frame.copy()
@@ -274,8 +274,8 @@ class BlockWorldEnv(gym.Env):
             self.break_progress if target else 0.0,
             screens.DIM if self.gui_open else 1.0,
         )
-        frame = np.empty(spaces.POV_SHAPE, np.uint8)
-        enlarge(small, self._factor, frame)
+        # By whole pixels: nearest is exact repetition here.
+        frame = cv2.resize(small, (screens.WIDTH, screens.HEIGHT), interpolation=cv2.INTER_NEAREST)
         if self.gui_open:
             screens.draw_inventory(frame, self.inventory, *self._pixel())
         else:
@@ -341,7 +341,7 @@ class BlockWorldEnv(gym.Env):
             return
         cell = hit.cell if b.PLANT[hit.block] else hit.before
         block = b.PLACEABLE[item]
-        if not 0 < cell[1] < HEIGHT - 4 or not self._can_hold(cell, block):
+        if not 0 < cell[1] < BUILD_LIMIT or not self._can_hold(cell, block):
             return
         self.world.set_block(*cell, block)
         self.inventory.take_one(self.inventory.selected)
@@ -355,13 +355,12 @@ class BlockWorldEnv(gym.Env):
         if b.PLANT[block]:
             return self.world.block_at(x, y - 1, z) in (b.GRASS_BLOCK, b.DIRT)
         player = self.player
-        apart = (
+        return (
             abs(x + 0.5 - player.x) >= 0.5 + physics.HALF_WIDTH
             or abs(z + 0.5 - player.z) >= 0.5 + physics.HALF_WIDTH
             or y >= player.y + physics.TALL
             or y + 1 <= player.y
         )
-        return apart
 
 
 def _checked(action: Mapping[str, Any]) -> tuple[dict[str, int], float, float]:

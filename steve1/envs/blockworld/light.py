@@ -7,28 +7,97 @@ from numba import njit
 
 from steve1.envs.blockworld import blocks as b
 
-EMPTY = 100  # a cell of the ray caster's field: a block's number, or EMPTY + distance to the nearest block
-REACH = 15  # greatest distance kept
+# The ray caster's field holds one byte a cell. Below BLOCK: an empty box, its side in the lower four bits, FLAT set
+# where the box is one block high. Then BLOCK + a block's number; WATER + the side of a cube of water; SKY.
+FLAT, BLOCK, WATER, SKY = 16, 32, 64, 255
+REACH = 15  # longest side of a box
 FULL_LIGHT = 15
 
 
-def empty_distances(blocks: np.ndarray) -> np.ndarray:
-    """The ray caster's field, uint8 [x, y, z]: blocks' numbers, and in air EMPTY + Chebyshev distance (<= REACH).
+def empty_boxes(blocks: np.ndarray, top: int) -> np.ndarray:
+    """The ray caster's field, uint8 [8, x, y, z], one array for each octant of directions.
 
-    A ray in a cell of distance d may go on to the border of the cube of 2d-1 cells around it unseen.
+    Octant 4a + 2b + c is of rays that run down in x if a, down in y if b, down in z if c. In air there stands the
+    side (1 to REACH) of the largest empty cube with this cell at its near corner, which a ray may cross unseen; where
+    that is a single block, that of the largest flat box. Rays that run up end
+    at ``top`` (SKY); REACH cells above it are needed, as boxes may reach into them.
     """
-    field = blocks.copy()
-    near = blocks != b.AIR
-    field[~near] = EMPTY + REACH
-    for distance in range(1, REACH):
-        wider = near | np.roll(near, 1, 0) | np.roll(near, -1, 0)
-        wider |= np.roll(wider, 1, 2) | np.roll(wider, -1, 2)
-        grown = wider.copy()
-        grown[:, 1:] |= wider[:, :-1]
-        grown[:, :-1] |= wider[:, 1:]
-        field[grown & ~near] = EMPTY + distance
-        near = grown
+    field = np.empty((8, *blocks.shape), np.uint8)
+    field[:] = _fresh(blocks)
+    for octant in range(8):
+        if not octant & 2:
+            field[octant, :, top:] = SKY
+    size, tall = blocks.shape[:2]
+    for _ in range(2):  # the second time round the torus, what lies beyond the seam is known
+        for octant in range(8):
+            _grow(field, octant, 0, size, 0, tall, 0, size)
     return field
+
+
+def _fresh(blocks: np.ndarray) -> np.ndarray:
+    return np.where(blocks == b.AIR, 1, np.where(blocks == b.WATER, WATER + 1, BLOCK + blocks))
+
+
+@njit(cache=True)
+def _grow(field, octant, x0, x1, y0, y1, z0, z1):
+    """Work out an octant's boxes of the cells x0..x1, y0..y1, z0..z1 (x and z may wrap) from those beyond them."""
+    wrap, tall = field.shape[1] - 1, field.shape[2]
+    sx = -1 if octant & 4 else 1
+    sy = -1 if octant & 2 else 1
+    sz = -1 if octant & 1 else 1
+    boxes = field[octant]
+    for i in range(x1 - x0):
+        x = (x1 - 1 - i if sx > 0 else x0 + i) & wrap
+        xn = (x + sx) & wrap
+        for j in range(y1 - y0):
+            y = y1 - 1 - j if sy > 0 else y0 + j
+            yn = y + sy
+            for k in range(z1 - z0):
+                z = (z1 - 1 - k if sz > 0 else z0 + k) & wrap
+                here = boxes[x, y, z]
+                wet = WATER <= here < SKY
+                if here >= BLOCK and not wet:
+                    continue
+                zn = (z + sz) & wrap
+                p, q, r = boxes[xn, y, z], boxes[x, y, zn], boxes[xn, y, zn]
+                cube = min(min(_side(p, wet), _side(q, wet)), _side(r, wet))
+                if 0 <= yn < tall:
+                    cube = min(cube, min(_side(boxes[x, yn, z], wet), _side(boxes[xn, yn, z], wet)))
+                    cube = min(cube, min(_side(boxes[x, yn, zn], wet), _side(boxes[xn, yn, zn], wet)))
+                cube = min(cube + 1, REACH)
+                if wet:
+                    boxes[x, y, z] = WATER + cube
+                elif cube > 1:
+                    boxes[x, y, z] = cube
+                else:
+                    flat = min(min(_length(p), _length(q)), _length(r)) + 1
+                    boxes[x, y, z] = FLAT + min(flat, REACH) if flat > 1 else 1
+
+
+@njit(cache=True)
+def _side(value, wet):
+    """The side of the cube of a cell that is to be part of a larger one, 0 where it can't be."""
+    if wet:
+        return value - WATER if WATER <= value < SKY else 0
+    # What lies above the world is as good as empty: rays end there.
+    return REACH if value == SKY else (0 if value >= BLOCK else (1 if value >= FLAT else value))
+
+
+@njit(cache=True)
+def _length(value):
+    """At least so long is the flat box of a cell."""
+    return 0 if value >= BLOCK else value & 15
+
+
+def update_boxes(field: np.ndarray, cell: tuple[int, int, int], block: int) -> None:
+    """Let ``field`` follow a change of one block."""
+    x, y, z = cell
+    size, tall = field.shape[1:3]
+    field[:, x % size, y, z % size] = _fresh(np.array(block))
+    for octant in range(8):
+        # Only boxes that lie towards the cell can hold it.
+        x0, y0, z0 = (place - (0 if octant & bit else REACH) for place, bit in ((x, 4), (y, 2), (z, 1)))
+        _grow(field, octant, x0, x0 + REACH + 1, max(y0, 0), min(y0 + REACH + 1, tall), z0, z0 + REACH + 1)
 
 
 @njit(cache=True)

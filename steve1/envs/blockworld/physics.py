@@ -136,8 +136,8 @@ def _limit(blocks, solid, position, axis, move):
 @njit(cache=True)
 def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_ground, blocked):
     position, speed = state[:3], state[3:]
-    fx, fz = int(math.floor(position[0])), int(math.floor(position[2]))
-    in_water = _block(blocks, fx, int(math.floor(position[1] + 0.4)), fz) == _WATER
+    fx, fz = math.floor(position[0]), math.floor(position[2])
+    in_water = _block(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
     if abs(speed[0]) < 0.003:
         speed[0] = 0.0
     if abs(speed[2]) < 0.003:
@@ -197,16 +197,16 @@ def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_gr
         speed[0] *= drag
         speed[1] = (speed[1] - 0.08) * 0.98
         speed[2] *= drag
-    fx, fz = int(math.floor(position[0])), int(math.floor(position[2]))
-    wet = _block(blocks, fx, int(math.floor(position[1] + 0.4)), fz) == _WATER
-    head = _block(blocks, fx, int(math.floor(position[1] + EYE)), fz) == _WATER
+    fx, fz = math.floor(position[0]), math.floor(position[2])
+    wet = _block(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
+    head = _block(blocks, fx, math.floor(position[1] + EYE), fz) == _WATER
     return landed, wet, head, bumped
 
 
 @njit(cache=True)
 def _walk_ray(blocks, ox, oy, oz, dx, dy, dz, reach, found):
     """Step from cell to cell along a ray; the first block that can be hit goes into ``found`` [6]; its distance."""
-    x, y, z = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
+    x, y, z = math.floor(ox), math.floor(oy), math.floor(oz)
     t = 0.0
     px, py, pz = x, y, z
     while t <= reach:

@@ -7,6 +7,7 @@ The functions here are compiled once by numba and kept in its cache. They know n
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -16,10 +17,11 @@ from steve1.envs.blockworld import light as lighting
 from steve1.envs.blockworld import textures
 
 FOV = 70.0  # degrees from top to bottom, as MineRL's
-VIEW = 72.0  # blocks; fog hides all beyond
-_FOG_START = 36.0
-_EMPTY = lighting.EMPTY
-_WATER = b.WATER
+VIEW = 64.0  # blocks; fog hides all beyond
+_FOG_START = 32.0
+_FLAT, _BLOCK, _WET, _SKY = lighting.FLAT, lighting.BLOCK, lighting.WATER, lighting.SKY
+_TILE = 8
+_STEEPEST = 1 / 2048  # a ray runs at least this much along each axis, an eighth of a pixel
 _CLOUD_Y = 90.0
 _LIGHT = np.array([0.16 + 0.84 * (level / 15) ** 1.3 for level in range(16)])
 
@@ -63,11 +65,52 @@ def _sky(dx, dy, dz, ox, oz, oy, tick, clouds, colour):
 
 
 @njit(cache=True)
+def _beam(field, size, tall, ox, oy, oz, corners, limit):
+    """How far all rays between four run through nothing; -1 where they all end in the sky.
+
+    ``corners``: float64 [4, 3]. At any distance the rays between lie within the box around the four, so as long as an
+    empty box of the field holds that box, nothing is in any ray's way. Stops early rather than look closer.
+    """
+    sign = np.empty(3)
+    start = np.empty(3)
+    octant = 0
+    for i in range(3):
+        sign[i] = 1.0 if corners[0, i] > 0.0 else -1.0
+        for k in range(4):
+            if corners[k, i] * sign[i] < _STEEPEST:
+                return 0.0
+        octant = 2 * octant + (0 if sign[i] > 0.0 else 1)
+    start[0], start[1], start[2] = ox * sign[0], oy * sign[1], oz * sign[2]
+    cell = np.empty(3, np.int64)
+    place = np.empty(3, np.int64)
+    t = 0.0
+    while True:
+        for i in range(3):
+            low = np.abs(corners[:, i]).min()
+            cell[i] = math.floor(start[i] + t * low)
+            place[i] = cell[i] if sign[i] > 0.0 else -1 - cell[i]
+        x, y, z = place[0] & (size - 1), place[1], place[2] & (size - 1)
+        room = field[((octant * size + x) * tall + y) * size + z]
+        if room == _SKY:
+            return -1.0
+        if room >= _BLOCK:
+            return t
+        leave = 1e9
+        for i in range(3):
+            high = np.abs(corners[:, i]).max()
+            leave = min(leave, (cell[i] + (1 if i == 1 and room & _FLAT else room & 15) - start[i]) / high)
+        if leave >= limit:
+            return -1.0
+        if leave < t + 1e-3:
+            return t
+        t = leave - 1e-5
+
+
+@njit(cache=True)
 def cast(
     out,
     field,
     light,
-    top,
     pictures,
     faces,
     plant,
@@ -84,32 +127,60 @@ def cast(
 ):
     """Draw the view into ``out`` (uint8 [h, w, 3]).
 
-    ``eye`` [3], ``basis`` [3, 3] (forward, right, up), ``scale``: tangent of half the vertical angle;
-    ``target`` int [3]: the cell to outline, y < 0 for none, with ``crack`` its stage or -1; ``dim``: a factor.
+    ``field``: see ``light.empty_boxes``, flattened; ``eye`` [3], ``basis`` [3, 3] (forward, right, up),
+    ``scale``: tangent of half the vertical angle; ``target`` int [3]: the cell to outline, y < 0 for none, with
+    ``crack`` its stage or -1; ``dim``: a factor for all.
+
+    A ray walks in fixed point (positions in 2^-32, its parameter t in 2^-20 blocks) through a copy of the world that
+    is mirrored so that it runs up in x, y and z; a step takes it to the far side of the empty box before it. All
+    roundings are upward, so that it never stops short of a border.
     """
     height, width = out.shape[0], out.shape[1]
-    size, tall = field.shape[0], field.shape[1]
+    size, tall = light.shape[0], light.shape[1]
     wrap = size - 1
-    ox, oy, oz = eye[0], eye[1], eye[2]
-    start_x, start_y, start_z = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
-    under_water = 0 <= start_y < tall and field[start_x & wrap, start_y, start_z & wrap] == _WATER
+    ox, oz = eye[0] - math.floor(eye[0] / size) * size, eye[2] - math.floor(eye[2] / size) * size
+    oy = min(max(eye[1], 0.01), tall - 0.01)
+    inside = field[(math.floor(ox) * tall + math.floor(oy)) * size + math.floor(oz)]
+    under_water = _WET <= inside < _SKY
     colour = np.zeros(3)
-    texel_at = 16.0 / (scale * 2.0 / height) / 16.0  # distance where one texel is one pixel
-    for row in range(height):
-        v = (1.0 - (2 * row + 1.0) / height) * scale
-        for column in range(width):
+    texel_at = height / (scale * 2.0) / 16.0  # distance where one texel is one pixel
+    corners = np.empty((4, 3))
+    for tile in range(((height + _TILE - 1) // _TILE) * ((width + _TILE - 1) // _TILE)):
+        first_row = tile // ((width + _TILE - 1) // _TILE) * _TILE
+        first_column = tile % ((width + _TILE - 1) // _TILE) * _TILE
+        last_row, last_column = min(first_row + _TILE, height) - 1, min(first_column + _TILE, width) - 1
+        for k in range(4):
+            v = (1.0 - (2 * (first_row if k < 2 else last_row) + 1.0) / height) * scale
+            u = ((2 * (first_column if k % 2 else last_column) + 1.0) / width - 1.0) * scale * width / height
+            for i in range(3):
+                corners[k, i] = basis[0, i] + u * basis[1, i] + v * basis[2, i]
+        clear = _beam(field, size, tall, ox, oy, oz, corners, VIEW)
+        for pixel in range(_TILE * _TILE):
+            row, column = first_row + pixel // _TILE, first_column + pixel % _TILE
+            if row >= height or column >= width:
+                continue
+            v = (1.0 - (2 * row + 1.0) / height) * scale
             u = ((2 * column + 1.0) / width - 1.0) * scale * width / height
             dx = basis[0, 0] + u * basis[1, 0] + v * basis[2, 0]
             dy = basis[0, 1] + u * basis[1, 1] + v * basis[2, 1]
             dz = basis[0, 2] + u * basis[1, 2] + v * basis[2, 2]
             length = math.sqrt(1.0 + u * u + v * v)
             limit = VIEW / length
-            inv_x = 1.0 / dx if abs(dx) > 1e-9 else 1e9
-            inv_y = 1.0 / dy if abs(dy) > 1e-9 else 1e9
-            inv_z = 1.0 / dz if abs(dz) > 1e-9 else 1e9
-            x, y, z = start_x, start_y, start_z
-            t = 0.0
-            axis = -1
+            stop = int(limit * 1048576.0) if clear >= 0.0 else 0
+            ax, ay, az = max(abs(dx), _STEEPEST), max(abs(dy), _STEEPEST), max(abs(dz), _STEEPEST)
+            inv_x, inv_y, inv_z = 1.0 / ax, 1.0 / ay, 1.0 / az
+            mx = 0 if dx > 0.0 else -1
+            my = 0 if dy > 0.0 else -1
+            mz = 0 if dz > 0.0 else -1
+            sx = ox if dx > 0.0 else -ox
+            sy = oy if dy > 0.0 else -oy
+            sz = oz if dz > 0.0 else -oz
+            # Fixed point: start, direction and inverse of each axis.
+            px, py, pz = int(sx * 4294967296.0), int(sy * 4294967296.0), int(sz * 4294967296.0)
+            ix, iy, iz = int(ax * 4294967296.0), int(ay * 4294967296.0), int(az * 4294967296.0)
+            jx, jy, jz = int(inv_x * 1048576.0) + 1, int(inv_y * 1048576.0) + 1, int(inv_z * 1048576.0) + 1
+            octant = ((mx & 4) | (my & 2) | (mz & 1)) * size * tall * size
+            t = int(clear * 1048576.0)
             hit = False
             water_in = 0.0 if under_water else -1.0
             water_out = -1.0
@@ -119,112 +190,102 @@ def cast(
             tu = 0.0
             tv = 0.0
             shade = 1.0
+            axis = 3
+            near = 0.0
             red = green = blue = 0.0
-            while True:
-                if y >= top:
-                    if dy >= 0.0:
+            x = y = z = 0
+            while 0 <= t < stop:
+                cx = (px + ((t * ix) >> 20)) >> 32
+                cy = (py + ((t * iy) >> 20)) >> 32
+                cz = (pz + ((t * iz) >> 20)) >> 32
+                x, y, z = (cx ^ mx) & wrap, cy ^ my, (cz ^ mz) & wrap
+                cell: Any = np.int64(field[np.uint64(octant + ((x * tall + y) * size + z))])
+                room = cell & 15
+                tall_room = 1 if cell & _FLAT else room
+                if cell >= _BLOCK:
+                    if cell == _SKY:
                         break
-                    # Above everything: straight down to the highest layer.
-                    t = max(t, (top - oy) * inv_y)
-                    x, z = int(math.floor(ox + t * dx)), int(math.floor(oz + t * dz))
-                    y = top - 1
-                    axis = 1
-                if y < 0 or t > limit:
-                    break
-                cell = field[x & wrap, y, z & wrap]
-                room = 0
-                if cell >= _EMPTY:
-                    room = cell - _EMPTY - 1
-                    if under_water and water_out < 0.0:
-                        water_out = t
-                elif cell == _WATER:
-                    if water_in < 0.0:
-                        water_in = t
-                        ly = y + 1 if axis == 1 and dy < 0.0 else y
-                        surface_light = glow[light[x & wrap, ly, z & wrap]] if ly < tall else 1.0
-                        if axis == 1:
-                            # Two slow waves over the surface's picture.
-                            wx, wz = ox + t * dx, oz + t * dz
-                            wave = math.sin(wx * 1.3 + tick * 0.05) + math.sin(
-                                wz * 1.7 - tick * 0.04 + wx * 0.6
-                            )
-                            surface = 1.0 + 0.07 * wave
-                elif plant[cell]:
-                    lx, lz = ox - x, oz - z
-                    near = 1e9
-                    slope = dx - dz
-                    if abs(slope) > 1e-9:
-                        ta = (lz - lx) / slope
-                        px, py = lx + ta * dx, oy + ta * dy - y
-                        if ta > 0.0 and 0.0 <= px < 1.0 and 0.0 <= py < 1.0:
-                            p = faces[cell, 0]
-                            if pictures[0, p, int((1.0 - py) * 15.999), int(px * 16.0), 3]:
-                                near, picture, tu, tv = ta, p, px, 1.0 - py
-                    slope = dx + dz
-                    if abs(slope) > 1e-9:
-                        ta = (1.0 - lx - lz) / slope
-                        px, py = lx + ta * dx, oy + ta * dy - y
-                        if 0.0 < ta < near and 0.0 <= px < 1.0 and 0.0 <= py < 1.0:
-                            p = faces[cell, 0]
-                            if pictures[0, p, int((1.0 - py) * 15.999), int(px * 16.0), 3]:
-                                near, picture, tu, tv = ta, p, px, 1.0 - py
-                    if near < 1e8:
-                        t = near
-                        hit = True
-                        shade = glow[light[x & wrap, y, z & wrap]]
-                        axis = 3
-                        break
-                else:
-                    hit = True
-                    hx, hy, hz = ox + t * dx, oy + t * dy, oz + t * dz
-                    fx, fy, fz = x, y, z
-                    if axis == 1:
-                        tu, tv = hx - math.floor(hx), hz - math.floor(hz)
-                        picture = faces[cell, 1] if dy < 0.0 else faces[cell, 2]
-                        shade = 1.0 if dy < 0.0 else 0.5
-                        fy += 1 if dy < 0.0 else -1
-                    elif axis == 0:
-                        tu, tv = hz - math.floor(hz), y + 1.0 - hy
-                        picture = faces[cell, 0]
-                        shade = 0.62
-                        fx += 1 if dx < 0.0 else -1
+                    # Where the ray came in: the last of the three near sides that it crossed.
+                    tx, ty, tz = (cx - sx) * inv_x, (cy - sy) * inv_y, (cz - sz) * inv_z
+                    if tx > ty and tx > tz:
+                        near, axis = tx, 0
+                    elif ty > tz:
+                        near, axis = ty, 1
                     else:
-                        tu, tv = hx - math.floor(hx), y + 1.0 - hy
+                        near, axis = tz, 2
+                    near = max(near, 0.0)
+                    if cell >= _WET:
+                        tall_room = room
+                        if water_in < 0.0:
+                            water_in = near
+                            ly = y + 1 if axis == 1 and my else y
+                            surface_light = glow[light[x, ly, z]] if ly < tall else 1.0
+                            if axis == 1:
+                                # Two slow waves over the surface.
+                                wx, wz = ox + near * dx, oz + near * dz
+                                wave = math.sin(wx * 1.3 + tick * 0.05)
+                                wave += math.sin(wz * 1.7 - tick * 0.04 + wx * 0.6)
+                                surface = 1.0 + 0.07 * wave
+                    elif plant[cell - _BLOCK]:
+                        cell -= _BLOCK
+                        room = tall_room = 1
+                        if under_water and water_out < 0.0:
+                            water_out = near
+                        lx, lz = ox - (cx ^ mx), oz - (cz ^ mz)
+                        near = 1e9
                         picture = faces[cell, 0]
-                        shade = 0.8
-                        fz += 1 if dz < 0.0 else -1
-                    if 0 <= fy < tall:
-                        shade *= glow[light[fx & wrap, fy, fz & wrap]]
-                    break
-                # On to the border of the empty cube around this cell.
-                bx = x + room + 1 if dx > 0.0 else x - room
-                by = y + room + 1 if dy > 0.0 else y - room
-                bz = z + room + 1 if dz > 0.0 else z - room
-                tx, ty, tz = (bx - ox) * inv_x, (by - oy) * inv_y, (bz - oz) * inv_z
-                if tx < ty and tx < tz:
-                    t = tx
-                    axis = 0
-                elif ty < tz:
-                    t = ty
-                    axis = 1
-                else:
-                    t = tz
-                    axis = 2
-                # Rounding must not move the other two coordinates out of the cube.
-                if axis == 0:
-                    x = bx if dx > 0.0 else bx - 1
-                else:
-                    x = min(max(int(math.floor(ox + t * dx)), x - room), x + room)
-                if axis == 1:
-                    y = by if dy > 0.0 else by - 1
-                else:
-                    y = min(max(int(math.floor(oy + t * dy)), y - room), y + room)
-                if axis == 2:
-                    z = bz if dz > 0.0 else bz - 1
-                else:
-                    z = min(max(int(math.floor(oz + t * dz)), z - room), z + room)
+                        for side in range(2):
+                            slope = dx - dz if side == 0 else dx + dz
+                            if abs(slope) > 1e-9:
+                                s = (lz - lx) / slope if side == 0 else (1.0 - lx - lz) / slope
+                                across, rise = lx + s * dx, oy + s * dy - y
+                                if (
+                                    0.0 < s < near
+                                    and 0.0 <= across < 1.0
+                                    and 0.0 <= rise < 1.0
+                                    and pictures[
+                                        0, picture, int((1.0 - rise) * 15.999), int(across * 16.0), 3
+                                    ]
+                                ):
+                                    near, tu, tv = s, across, 1.0 - rise
+                        if near < 1e8:
+                            hit = True
+                            axis = 3
+                            shade = glow[light[x, y, z]]
+                            break
+                    else:
+                        hit = True
+                        cell -= _BLOCK
+                        hx, hy, hz = ox + near * dx, oy + near * dy, oz + near * dz
+                        fx, fy, fz = cx, cy, cz
+                        if axis == 1:
+                            tu, tv = hx - math.floor(hx), hz - math.floor(hz)
+                            picture = faces[cell, 1] if my else faces[cell, 2]
+                            shade = 1.0 if my else 0.5
+                            fy -= 1
+                        elif axis == 0:
+                            tu, tv = hz - math.floor(hz), y + 1.0 - hy
+                            picture = faces[cell, 0]
+                            shade = 0.62
+                            fx -= 1
+                        else:
+                            tu, tv = hx - math.floor(hx), y + 1.0 - hy
+                            picture = faces[cell, 0]
+                            shade = 0.8
+                            fz -= 1
+                        fy ^= my
+                        if 0 <= fy < tall:
+                            shade *= glow[light[(fx ^ mx) & wrap, fy, (fz ^ mz) & wrap]]
+                        break
+                elif under_water and water_out < 0.0:
+                    water_out = t / 1048576.0
+                # On to the far side of the empty box: (border - start) * inverse, the least of the three.
+                far_x = ((((cx + room) << 32) - px + 4095) >> 12) * jx
+                far_y = ((((cy + tall_room) << 32) - py + 4095) >> 12) * jy
+                far_z = ((((cz + room) << 32) - pz + 4095) >> 12) * jz
+                t = (min(min(far_x, far_y), far_z) >> 20) + 2
             if hit:
-                distance = t * length
+                distance = near * length
                 level = 0
                 if axis != 3 and distance > texel_at:
                     level = 1 if distance < 2.0 * texel_at else (2 if distance < 4.0 * texel_at else 3)
@@ -242,16 +303,11 @@ def cast(
                     green += (214.0 - green) * fog
                     blue += (255.0 - blue) * fog
             else:
-                if t > limit and dy > 0.0:
-                    _sky(dx, dy, dz, ox, oz, oy, tick, clouds, colour)
-                elif dy >= 0.0:
-                    _sky(dx, dy, dz, ox, oz, oy, tick, clouds, colour)
-                else:
-                    colour[0], colour[1], colour[2] = 190.0, 214.0, 255.0
+                _sky(dx, dy, dz, eye[0], eye[2], oy, tick, clouds, colour)
                 red, green, blue = colour[0], colour[1], colour[2]
-                t = limit
+                near = limit
             if water_in >= 0.0:
-                depth = ((water_out if water_out >= 0.0 else t) - water_in) * length
+                depth = ((water_out if water_out >= 0.0 else near) - water_in) * length
                 if under_water:
                     part = 0.42 + 0.58 * min(depth / 18.0, 1.0)
                     lit = 0.55
@@ -272,23 +328,6 @@ def cast(
             out[row, column, 0] = min(int(red * dim), 255)
             out[row, column, 1] = min(int(green * dim), 255)
             out[row, column, 2] = min(int(blue * dim), 255)
-
-
-@njit(cache=True)
-def enlarge(small, factor, out):
-    """``out`` = ``small`` with every pixel ``factor`` x ``factor`` times (both uint8 [h, w, 3])."""
-    height, width = small.shape[0], small.shape[1]
-    for row in range(height):
-        line = out[row * factor]
-        for column in range(width):
-            red, green, blue = small[row, column, 0], small[row, column, 1], small[row, column, 2]
-            for i in range(factor):
-                place = column * factor + i
-                line[place, 0] = red
-                line[place, 1] = green
-                line[place, 2] = blue
-        for i in range(1, factor):
-            out[row * factor + i] = line
 
 
 class Renderer:
@@ -318,12 +357,12 @@ class Renderer:
     ) -> np.ndarray:
         """The view, uint8 [height, width, 3], in a buffer that the next call overwrites."""
         cell = np.array(target if target is not None else (0, -1, 0), np.int64)
+        cell[[0, 2]] %= world.light.shape[0]
         stage = min(int(progress * textures.CRACK_STAGES), textures.CRACK_STAGES - 1) if progress > 0 else -1
         cast(
             self._small,
-            world.field,
+            world.field.reshape(-1),
             world.light,
-            world.top,
             *self._tables,
             np.array(eye),
             view_basis(yaw, pitch),

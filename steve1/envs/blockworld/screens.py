@@ -53,22 +53,11 @@ def draw_hud(frame: np.ndarray, inventory: Inventory, swing: float, air: int) ->
     """Hand, hot bar with icons, hearts, food, bubbles and cross-hair. ``swing`` 0..1: how far the arm is."""
     _draw_hand(frame, inventory.in_hand, swing)
     bar = frame[_BAR_Y:, _BAR_X : _BAR_X + _BAR_W]
-    np.copyto(bar, (bar.astype(np.uint16) * 2 // 5).astype(np.uint8))
-    bar[[0, -1]] = bar[:, [0, -1]] = 20
+    np.right_shift(bar, 2, out=bar)
+    paste(frame, _bar(inventory.selected), _BAR_X - 1, _BAR_Y)
     for slot in range(HOTBAR):
-        bar[3:19, 3 + 20 * slot : 19 + 20 * slot] //= 2
-        bar[:, 20 * slot] = 70
         _draw_stack(frame, inventory.slots[slot], _BAR_X + 3 + 20 * slot, _BAR_Y + 3)
-    left = max(inventory.selected * 20 - 1, 0)
-    for edge in (0, 1, 20, 21):
-        bar[:, min(left + edge, _BAR_W - 1)] = 235
-    bar[[0, 1, -2, -1], left : left + 22] = 235
-    heart, food, bubble = _marks()
-    for i in range(10):
-        paste(frame, heart, _BAR_X + 8 * i, _BAR_Y - 11)
-        paste(frame, food, _BAR_X + _BAR_W - 9 - 8 * i, _BAR_Y - 11)
-        if air < 300 and air > 30 * i:
-            paste(frame, bubble, _BAR_X + _BAR_W - 9 - 8 * i, _BAR_Y - 21)
+    paste(frame, _marks(-1 if air >= 300 else (air + 29) // 30), _BAR_X, _BAR_Y - 21)
     # The cross-hair takes the opposite brightness of what lies under it.
     for part in (frame[175:186, 320:321], frame[180:181, 315:326]):
         np.subtract(255, part, out=part)
@@ -118,21 +107,36 @@ _GLYPHS = {
 }
 
 
-@functools.lru_cache(maxsize=1)
-def _marks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A heart, a piece of food and an air bubble, uint8 [9, 9, 4]."""
+@functools.lru_cache(maxsize=HOTBAR)
+def _bar(selected: int) -> np.ndarray:
+    """The hot bar's lines, the selected slot framed, uint8 [22, 184, 4]."""
+    image = np.zeros((_BAR_H, _BAR_W + 2, 4), np.uint8)
+    for edge in range(HOTBAR + 1):
+        image[:, 1 + 20 * edge : 3 + 20 * edge] = (90, 90, 90, 255)
+    image[[0, -1], 1:-1] = (90, 90, 90, 255)
+    left = 20 * selected
+    image[:, [left, left + 1, left + 22, left + 23]] = (235, 235, 235, 255)
+    image[[0, 1, -2, -1], left : left + 24] = (235, 235, 235, 255)
+    return image
+
+
+@functools.lru_cache(maxsize=12)
+def _marks(bubbles: int) -> np.ndarray:
+    """Hearts, food and, where ``bubbles`` is not negative, so many air bubbles, uint8 [19, 182, 4]."""
     y, x = np.mgrid[0:9, 0:9]
     heart = (
         (abs(x - 4) + np.maximum(y - 3, 0) <= 4) & (y >= 1) & ~((y == 1) & ((x == 4) | (x == 0) | (x == 8)))
     )
-    food = ((x - 5) ** 2 + (y - 3) ** 2 <= 9) | (abs(x + y - 8) <= 0) & (x < 5)
+    food = ((x - 5) ** 2 + (y - 3) ** 2 <= 9) | ((x + y == 8) & (x < 5))
     bubble = abs((x - 4) ** 2 + (y - 4) ** 2 - 10) <= 5
-    images = []
-    for mask, colour in ((heart, (214, 30, 30)), (food, (176, 108, 52)), (bubble, (150, 200, 255))):
-        image = np.zeros((9, 9, 4), np.uint8)
-        image[mask] = (*colour, 255)
-        images.append(image)
-    return images[0], images[1], images[2]
+    image = np.zeros((19, _BAR_W, 4), np.uint8)
+    for i in range(10):
+        image[10:, 8 * i : 8 * i + 9][heart] = (214, 30, 30, 255)
+        right = _BAR_W - 9 - 8 * i
+        image[10:, right : right + 9][food] = (176, 108, 52, 255)
+        if i < bubbles:
+            image[:9, right : right + 9][bubble] = (150, 200, 255, 255)
+    return image
 
 
 @functools.lru_cache(maxsize=1)

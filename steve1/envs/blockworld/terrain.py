@@ -6,7 +6,7 @@ import numpy as np
 
 from steve1.envs.blockworld import blocks as b
 
-SIZE, HEIGHT = 128, 64  # blocks in x and z (a power of two), blocks in y
+SIZE, HEIGHT = 128, 72  # blocks in x and z (a power of two), blocks in y
 SEA_LEVEL = 28  # the highest layer of water
 _LAKE_SHARE = 0.25
 _SHAPES = ((4, 1.0), (8, 0.45), (16, 0.16), (32, 0.06))  # cells across, weight
@@ -43,7 +43,7 @@ def _lattice(rng: np.random.Generator, cells: int) -> np.ndarray:
 
 def _ground(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The height of the highest ground block, int [SIZE, SIZE], and where it is sand."""
-    shape = sum(weight * _lattice(rng, cells) for cells, weight in _SHAPES)
+    shape = np.sum([weight * _lattice(rng, cells) for cells, weight in _SHAPES], axis=0)
     shape = shape - np.quantile(shape, _LAKE_SHARE)
     # Lakes are deep enough to swim in; hills rise gently, so that a jump now and then climbs them.
     height = np.where(shape < 0, 26.0 * shape - 0.6, 15.0 * shape)
