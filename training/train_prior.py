@@ -350,7 +350,7 @@ def _train(training: Training, n_epochs: int, checkpoint: Path, identity: dict[s
     if training.epoch >= n_epochs:
         return
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=n_epochs, initial=training.epoch, unit="epoch", mininterval=0.5)
+    bar = tqdm(total=n_epochs, initial=training.epoch, unit="epoch", mininterval=0.5, disable=None)
     with bar, SummaryWriter(str(logs), purge_step=training.epoch + 1) as writer:
         while training.epoch < n_epochs:
             losses = training.run_epoch()

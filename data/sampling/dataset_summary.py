@@ -38,14 +38,27 @@ def summarize(episodes: Sequence[Episode], seed: int = 0, progress: bool = False
     """Return the figures of a list of episodes as plain numbers (shares are of all frames).
 
     Embeddings: ``norm`` over rows from 15 on, ``cosine`` of random pairs from one episode and from two
-    (0 where there are none), ``not_finite`` rows, of which there should be none.
+    (0 where there are none), ``not_finite`` rows, of which there should be none. ``entropy``: of the histograms
+    of joint buttons and joint camera actions, nats a frame; their sum is the loss of the best policy that
+    ignores the picture and the goal.
     """
     import numpy as np
     from tqdm import tqdm
 
     from data.EpisodeStorage import EpisodeStorage
-    from steve1.vpt.actions import BUTTONS, CAMERA_BINS, camera_to_bins
+    from steve1.vpt.actions import (
+        BUTTONS,
+        CAMERA_BINS,
+        N_BUTTON_ACTIONS,
+        N_CAMERA_ACTIONS,
+        camera_to_bins,
+        env_to_agent,
+    )
 
+    joint = {
+        "buttons": np.zeros(N_BUTTON_ACTIONS, dtype=np.int64),
+        "camera": np.zeros(N_CAMERA_ACTIONS, dtype=np.int64),
+    }
     pressed = dict.fromkeys(BUTTONS, 0)
     bins = np.zeros((2, CAMERA_BINS), dtype=np.int64)
     n_bytes = not_finite = still = 0
@@ -65,6 +78,8 @@ def summarize(episodes: Sequence[Episode], seed: int = 0, progress: bool = False
         for axis in (0, 1):
             bins[axis] += np.bincount(moved[:, axis], minlength=CAMERA_BINS)
         still += int((~anything & (moved == CAMERA_BINS // 2).all(axis=1)).sum())
+        for head, taken in env_to_agent(actions).items():
+            joint[head] += np.bincount(taken, minlength=len(joint[head]))
         embeds = storage.load_embeds_attn()[FIRST_EMBED:]
         finite = np.isfinite(embeds).all(axis=1)
         not_finite += int((~finite).sum())
@@ -84,6 +99,7 @@ def summarize(episodes: Sequence[Episode], seed: int = 0, progress: bool = False
         "pressed": {name: value / frames for name, value in pressed.items()},
         "camera": {name: (bins[axis] / frames).tolist() for axis, name in enumerate(("pitch", "yaw"))},
         "doing_nothing": still / frames,
+        "entropy": {head: _entropy(counts) for head, counts in joint.items()},
         "embeddings": {
             "width": sorted({int(rows.shape[1]) for rows in kept}),
             "mineclip_hashes": sorted({e.mineclip_hash for e in episodes if e.mineclip_hash}),
@@ -97,6 +113,14 @@ def summarize(episodes: Sequence[Episode], seed: int = 0, progress: bool = False
             "cosine": _cosines(kept, rng),
         },
     }
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """The entropy of a histogram, nats."""
+    import numpy as np
+
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def _cosines(kept: list[np.ndarray], rng: np.random.Generator) -> dict[str, float]:
@@ -137,6 +161,11 @@ def text_table(title: str, summary: dict[str, Any]) -> str:
     lines.append("    " + " ".join(f"{'':>7}" if a is None else f"{a:>7.2f}" for a in (None, *BIN_ANGLES)))
     for axis, shares in summary["camera"].items():
         lines.append(f"    {axis:<7} " + " ".join(f"{share:>7.2%}" for share in shares))
+    buttons, camera = summary["entropy"]["buttons"], summary["entropy"]["camera"]
+    lines.append(
+        f"  entropy of the actions' histogram: buttons {buttons:.3f} + camera {camera:.3f} = {buttons + camera:.3f} "
+        "nats a frame"
+    )
     lines.append(
         f"  embeddings: width {', '.join(map(str, embeddings['width'])) or 'unknown'}, norm {norm['mean']:.3f} "
         f"(std {norm['std']:.3f}, {norm['min']:.3f} to {norm['max']:.3f})"

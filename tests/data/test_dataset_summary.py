@@ -40,6 +40,10 @@ def test_figures(dataset):
     assert summary["camera"]["pitch"][5] == 1
     assert summary["doing_nothing"] == pytest.approx((40 - 15 - 4) / 40)
     assert summary["length"] == {"min": 40, "median": 40, "max": 40}
+    # Of 40 frames: attack alone 5, both 5, forward alone 5, camera 4, nothing 21.
+    shares = np.array([5, 5, 5, 4, 21]) / 40
+    assert summary["entropy"]["buttons"] == pytest.approx(-(shares * np.log(shares)).sum())
+    assert summary["entropy"]["camera"] == pytest.approx(-(0.1 * np.log(0.1) + 0.9 * np.log(0.9)))
     size = sum(path.stat().st_size for path in dataset.rglob("*") if path.is_file())
     assert summary["gigabytes"] == pytest.approx(size / 1e9)
     embeddings = summary["embeddings"]
