@@ -1,0 +1,103 @@
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import MEDIA
+from tiny_recordings import make_video, number_of, numbered_frame
+
+from data.video import FrameIndex, Undecodable, VideoWriter, decode, decode_resampled, frame_times, video_info
+from steve1.cli import UserError
+
+
+def read(index, start, stop):
+    out = np.empty((stop - start, 128, 128, 3), np.uint8)
+    index.read(start, stop, out)
+    return [number_of(frame) for frame in out]
+
+
+def write(path, n):
+    writer = VideoWriter(path, 128, 128)
+    for number in range(n):
+        writer.add(numbered_frame(number))
+    writer.close()
+    return path
+
+
+def test_our_video_has_a_keyframe_every_16_and_no_b_frames(tmp_path):
+    with av.open(str(write(tmp_path / "v.mp4", 40))) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        assert stream.codec_context.name == "h264"
+        assert float(stream.average_rate) == 20
+    assert [i for i, packet in enumerate(packets) if packet.is_keyframe] == [0, 16, 32]
+    assert [packet.pts for packet in packets] == [packet.dts for packet in packets]
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        {},
+        {"codec": "mpeg4", "keyframes": {0, 3, 4, 37}},
+        {"bf": "0", "keyframes": {0, 5, 6, 41}},
+        {"bf": "3", "keyframes": {0, 29}},
+        {"bf": "3", "g": "12", "x264-params": "open-gop=1"},
+    ],
+    ids=["ours", "mp4v", "irregular", "b-frames", "open-gop"],
+)
+def test_seeking_is_exact_whatever_the_keyframes(tmp_path, video):
+    path = tmp_path / "v.mp4"
+    if video:
+        make_video(path, range(60), **video)
+    else:
+        write(path, 60)
+    index = FrameIndex(path)
+    assert len(index) == 60
+    for start, stop in [(0, 60), (0, 1), (59, 60), (15, 17), (36, 38), (5, 6), (4, 30), (28, 31), (7, 7)]:
+        assert read(index, start, stop) == list(range(start, stop))
+    for start in range(60):
+        assert read(index, start, start + 1) == [start]
+
+
+def test_frames_of_another_size_are_resized(tmp_path):
+    index = FrameIndex(make_video(tmp_path / "v.mp4", range(5), size=(320, 192)))
+    assert read(index, 1, 4) == [1, 2, 3]
+
+
+def test_reading_beyond_the_end_says_where_it_ends(tmp_path):
+    index = FrameIndex(write(tmp_path / "v.mp4", 5))
+    with pytest.raises(Undecodable) as error:
+        read(index, 3, 6)
+    assert error.value.good == 5
+
+
+def test_resampling_shows_at_each_tick_what_is_seen_then(tmp_path):
+    faster = make_video(tmp_path / "fast.mp4", range(60), fps=30)
+    assert [number_of(frame) for frame in decode_resampled(faster)] == [int(k * 1.5 + 1e-6) for k in range(40)]
+    slower = make_video(tmp_path / "slow.mkv", range(10), fps=10)
+    assert [number_of(frame) for frame in decode_resampled(slower)] == [k // 2 for k in range(20)]
+    assert len(frame_times(faster)) == 60
+    assert frame_times(slower)[-1] == pytest.approx(0.9)
+    assert video_info(faster).fps == 30
+
+
+def test_files_that_are_no_video_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        list(decode(tmp_path / "none.mp4"))
+    (tmp_path / "text.mp4").write_text("not a video")
+    with pytest.raises(UserError, match=r"text\.mp4 is not a readable video"):
+        video_info(tmp_path / "text.mp4")
+
+
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="the real clips are only beside a developer's checkout")
+@pytest.mark.parametrize("clip", ["build_gate_5", "build_pillar_0"])
+def test_real_footage_is_kept_at_40_db_in_9_kb_a_frame(tmp_path, clip):
+    frames = np.stack([cv2.resize(frame, (128, 128)) for frame in decode(MEDIA / f"{clip}.mp4")])
+    writer = VideoWriter(tmp_path / "v.mp4", 128, 128)
+    for frame in frames:
+        writer.add(frame)
+    writer.close()
+    out = np.empty_like(frames)
+    FrameIndex(tmp_path / "v.mp4").read(0, len(frames), out)
+    error = np.mean((out.astype(float) - frames) ** 2)
+    assert 10 * np.log10(255**2 / error) >= 42
+    assert (tmp_path / "v.mp4").stat().st_size / len(frames) <= 9000
