@@ -7,6 +7,9 @@ DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
 [ -d "$ROOT/.venv/bin" ] && PATH="$ROOT/.venv/bin:$PATH"
 cd "$ROOT"
 
+NUM_PROCESSES="${NUM_PROCESSES:-1}"           # GPUs
+MIXED_PRECISION="${MIXED_PRECISION:-bf16}"    # bf16, fp16 or no
+
 ARGS=(
     --in_model "$DATA/weights/vpt/2x.model"
     --in_weights "$DATA/weights/vpt/rl-from-foundation-2x.weights"
@@ -35,5 +38,6 @@ ARGS=(
 )
 
 # Arguments of this script come last and win: ./3_train.sh --n_frames 1M
-exec accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision bf16 --dynamo_backend no \
+exec accelerate launch --quiet --num_processes "$NUM_PROCESSES" --num_machines 1 \
+    --mixed_precision "$MIXED_PRECISION" --dynamo_backend no \
     training/train.py "${ARGS[@]}" "$@"

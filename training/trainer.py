@@ -66,7 +66,12 @@ class Trainer:
         plugin = GradientAccumulationPlugin(
             num_steps=args.gradient_accumulation_steps, sync_with_dataloader=False
         )
-        self.accelerator = Accelerator(gradient_accumulation_plugin=plugin)
+        try:
+            self.accelerator = Accelerator(gradient_accumulation_plugin=plugin)
+        except (ValueError, RuntimeError) as error:  # e.g. fp16 or CUDA asked for where there is no GPU
+            raise UserError(
+                f"{error}; change accelerate launch's flags (--mixed_precision no, --cpu)"
+            ) from None
         self.is_main = self.accelerator.is_main_process
         self.checkpoint_dir = Path(args.checkpoint_dir)
         self.out = Path(args.out_weights)

@@ -293,6 +293,20 @@ def test_two_processes_train_and_write_once(flags, tmp_path):
     assert done.stdout.count("Done: ") == 1
 
 
+def test_half_precision_without_a_gpu_is_refused_in_one_sentence(flags, capsys, monkeypatch):
+    from accelerate.state import AcceleratorState
+
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    AcceleratorState._reset_state(True)
+    try:
+        with pytest.raises(SystemExit) as refused:
+            train.main(flags)
+    finally:
+        AcceleratorState._reset_state(True)
+    assert refused.value.code == 1
+    assert "there is no GPU" in capsys.readouterr().err
+
+
 BAD_FLAGS = {
     "--T 25 is not a multiple of --trunc_t 8; use --T 24": ["--T", "25"],
     "--min_btwn_goals is 0; it must be at least 1": ["--min_btwn_goals", "0"],
