@@ -1,0 +1,357 @@
+"""Does the agent do what it is told? Each behaviour's prompt, against the agent without a goal, over many worlds.
+
+    python benchmarks/steering.py --in_model data/quickstart/policy.json \\
+        --in_weights data/quickstart/weights/policy.weights --prior_weights data/quickstart/weights/prior.pt \\
+        --mineclip_weights data/quickstart/weights/mineclip.pt --cond_scale 3 --out steering.json
+    python benchmarks/steering.py ... --behaviours sky,dig --n_seeds 4 --gameplay_length 60     # a glance
+
+All prompts and the baseline play the same worlds, whose seeds no player of the training data used. A behaviour
+wins where its own measure's 95 % interval lies above the baseline's. Intervals are Student's t over seeds; the
+paired difference takes prompt minus baseline in each world. Prompts are sampled through the prior, one goal an
+episode. Results don't depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
+from steve1.config import version, weights_dir
+from steve1.envs import ENV_NAMES
+from steve1.prompts import BEHAVIOURS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FIRST_SEED = 1_000_000  # recorders stay below
+BASELINE = "no goal"
+Figures = dict[str, "float | None"]
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    weights = weights_dir()
+    models = parser.add_argument_group("models")
+    models.add_argument(
+        "--in_model",
+        type=Path,
+        default=weights / "vpt" / "2x.model",
+        help="the policy's architecture (default: data/weights/vpt/2x.model)",
+    )
+    models.add_argument(
+        "--in_weights",
+        type=Path,
+        default=weights / "steve1" / "steve1.weights",
+        help="the policy's weights (default: data/weights/steve1/steve1.weights)",
+    )
+    models.add_argument(
+        "--prior_weights",
+        type=Path,
+        default=None,
+        help="the prior (default: none, texts' embeddings are the goals)",
+    )
+    models.add_argument(
+        "--mineclip_weights",
+        type=Path,
+        default=weights / "mineclip" / "attn.pth",
+        help="MineCLIP (default: data/weights/mineclip/attn.pth)",
+    )
+    models.add_argument(
+        "--mineclip_config",
+        type=Path,
+        default=None,
+        help="JSON with MineCLIP's sizes (default: the JSON beside its weights)",
+    )
+    models.add_argument(
+        "--allow_other_mineclip",
+        action="store_true",
+        help="go on though the weights were trained with another MineCLIP (default: refuse)",
+    )
+    playing = parser.add_argument_group("playing")
+    playing.add_argument(
+        "--behaviours",
+        type=comma_list,
+        default=list(BEHAVIOURS),
+        help=f"which, separated by commas (default: {','.join(BEHAVIOURS)})",
+    )
+    playing.add_argument(
+        "--prompts",
+        type=Path,
+        default=None,
+        help='JSON {"sky": "look up", ...} of other texts for behaviours (default: the published texts)',
+    )
+    playing.add_argument(
+        "--cond_scale", type=number, default=6.0, help="guidance scale; 0 turns it off (default 6.0)"
+    )
+    playing.add_argument("--n_seeds", type=count, default=16, help="worlds (default 16)")
+    playing.add_argument(
+        "--seed", type=count, default=FIRST_SEED, help=f"of the first world (default {FIRST_SEED:_})"
+    )
+    playing.add_argument("--gameplay_length", type=count, default=200, help="frames an episode (default 200)")
+    playing.add_argument("--num_envs", type=count, default=16, help="worlds in a batch (default 16)")
+    playing.add_argument("--processes", type=count, default=2, help="batches played at once (default 2)")
+    playing.add_argument("--env", choices=ENV_NAMES, default="blockworld", help="world (default blockworld)")
+    parser.add_argument("--out", type=Path, default=None, help="JSON to write (default: none)")
+    args = parser.parse_args(argv)
+    problems = [
+        f"--{name} {getattr(args, name)} is below {least}; give at least {least}"
+        for name, least in (
+            ("n_seeds", 2),
+            ("seed", 0),
+            ("gameplay_length", 1),
+            ("num_envs", 1),
+            ("processes", 1),
+        )
+        if getattr(args, name) < least
+    ]
+    if not 0 <= args.cond_scale < float("inf"):
+        problems.append(f"--cond_scale {args.cond_scale} must be at least 0 and finite")
+    unknown = [name for name in args.behaviours if name not in BEHAVIOURS]
+    if unknown or not args.behaviours:
+        problems.append(f"--behaviours {','.join(unknown)}: choose from {', '.join(BEHAVIOURS)}")
+    for name in ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config", "prompts"):
+        path = getattr(args, name)
+        if path is not None and not path.is_file():
+            problems.append(f"--{name} {path} does not exist; check the path")
+    report_all(problems)
+    return args
+
+
+def load_policy(in_model: Path, in_weights: Path):
+    """The policy with its weights, in eval mode on the CPU."""
+    from steve1.checkpoints import load_model_file
+    from steve1.MineRLConditionalAgent import MineRLConditionalAgent
+
+    agent = MineRLConditionalAgent(None, "cpu", *load_model_file(in_model))
+    agent.load_weights(in_weights)
+    return agent.policy
+
+
+def make_goals(
+    args: argparse.Namespace, texts: dict[str, str], seeds: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Goals of all episodes, float32 [n_seeds, E] a behaviour; zeros for the baseline."""
+    import numpy as np
+
+    from steve1 import goals
+    from steve1.checkpoints import load_mineclip
+
+    policy = load_policy(args.in_model, args.in_weights)
+    width = policy.net.mineclip_embed_dim
+    mineclip, prior = load_mineclip(args.mineclip_weights, args.mineclip_config), None
+    if args.prior_weights is not None:
+        from data.text_alignment.vae import load_prior
+
+        prior = load_prior(args.prior_weights)
+    goals.check_goals_fit(
+        mineclip,
+        args.mineclip_weights,
+        width,
+        args.in_weights,
+        prior.input_dim if prior is not None else None,
+        args.prior_weights,
+        args.allow_other_mineclip,
+    )
+    embeds = goals.text_embeds(mineclip, list(texts.values()))
+    made = {
+        name: np.stack([goals.text_goal(embed, prior, seed).numpy() for seed in seeds])
+        for name, embed in zip(texts, embeds, strict=True)
+    }
+    made[BASELINE] = np.zeros((len(seeds), width), np.float32)
+    return made
+
+
+_worker: dict[str, Any] = {}
+
+
+def _begin_worker(in_model: Path, in_weights: Path, env: str, num_envs: int) -> None:
+    import torch
+
+    from steve1.envs import make_env
+
+    # One process a core: threads of one would only wait for the other's.
+    torch.set_num_threads(1)
+    _worker["policy"] = load_policy(in_model, in_weights)
+    _worker["envs"] = [make_env(env) for _ in range(num_envs)]
+
+
+def _play_batch(
+    goals: np.ndarray, seeds: Sequence[int], steps: int, cond_scale: float | None
+) -> list[Figures]:
+    import torch
+
+    from steve1.rollout import play
+
+    envs = _worker["envs"][: len(seeds)]
+    figures = play(_worker["policy"], envs, seeds, torch.from_numpy(goals), steps, cond_scale)
+    return [measured.result() for measured in figures]
+
+
+def play_all(
+    args: argparse.Namespace, goals: dict[str, np.ndarray], seeds: Sequence[int]
+) -> dict[str, list[Figures]]:
+    """Each prompt's figures, a row a seed."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    import numpy as np
+    from tqdm import tqdm
+
+    # World by world, because a world that was just made needs not be made again for the next prompt.
+    prompted = [(name, row) for row in range(len(seeds)) for name in goals if name != BASELINE]
+    jobs = [
+        (rows[first : first + args.num_envs], scale)
+        for rows, scale in (
+            (prompted, args.cond_scale or None),
+            ([(BASELINE, row) for row in range(len(seeds))], None),
+        )
+        for first in range(0, len(rows), args.num_envs)
+    ]
+    setup = (args.in_model, args.in_weights, args.env, max(len(rows) for rows, _ in jobs))
+    played: dict[str, list[Figures]] = {name: [{}] * len(seeds) for name in goals}
+    with ProcessPoolExecutor(
+        min(args.processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_worker, setup
+    ) as pool:
+        running = [
+            pool.submit(
+                _play_batch,
+                np.stack([goals[name][row] for name, row in rows]),
+                [seeds[row] for _, row in rows],
+                args.gameplay_length,
+                scale,
+            )
+            for rows, scale in jobs
+        ]
+        batches = zip(jobs, running, strict=True)
+        for (rows, _), result in tqdm(batches, total=len(jobs), unit="batch", mininterval=1):
+            for (name, row), figures in zip(rows, result.result(), strict=True):
+                played[name][row] = figures
+    return played
+
+
+def judge(played: dict[str, list[Figures]]) -> dict[str, dict[str, Any]]:
+    """For each behaviour: its own measure, mean and interval, the baseline's, the paired difference, the verdict.
+
+    ``wins``: the intervals don't touch. ``paired_wins``: the paired difference's interval lies above 0.
+    """
+    from steve1.intervals import mean_interval
+    from steve1.measures import own_measure
+
+    verdicts = {}
+    for name, rows in played.items():
+        if name == BASELINE:
+            continue
+        own = own_measure(name, rows[0])
+        if own is None:
+            verdicts[name] = {"measure": None, "wins": False, "paired_wins": False}
+            continue
+        values, base = ([row[own] or 0.0 for row in part] for part in (rows, played[BASELINE]))
+        ours, theirs = mean_interval(values), mean_interval(base)
+        paired = mean_interval([a - b for a, b in zip(values, base, strict=True)])
+        verdicts[name] = {
+            "measure": own,
+            "prompt": list(ours),
+            "baseline": list(theirs),
+            "paired_difference": list(paired),
+            "wins": ours.low > theirs.high,
+            "paired_wins": paired.low > 0,
+        }
+    return verdicts
+
+
+def report(played: dict[str, list[Figures]], verdicts: dict[str, dict[str, Any]]) -> str:
+    """Two tables: each behaviour's own measure against the baseline, and every prompt by every own measure."""
+    from steve1.intervals import mean_interval
+    from steve1.measures import MEASURES
+
+    def spread(interval: Sequence[float]) -> str:
+        return f"{interval[0]:.3g} [{interval[1]:.3g}, {interval[2]:.3g}]"
+
+    lines = [["behaviour", "its own measure", "prompt", BASELINE, "paired difference", "wins"]]
+    for name, verdict in verdicts.items():
+        own = verdict["measure"]
+        if own is None:
+            lines.append([name, "none that this world offers", "-", "-", "-", "-"])
+            continue
+        word = "yes" if verdict["wins"] else "paired only" if verdict["paired_wins"] else "no"
+        spreads = (spread(verdict[key]) for key in ("prompt", "baseline", "paired_difference"))
+        lines.append([name, f"{own} ({MEASURES[own].unit})", *spreads, word])
+    columns = list(dict.fromkeys(v["measure"] for v in verdicts.values() if v["measure"]))
+    matrix = [["mean of", *columns]]
+    for name, rows in played.items():
+        means = [mean_interval([row[column] or 0.0 for row in rows]).mean for column in columns]
+        matrix.append([name, *(f"{mean:.3g}" for mean in means)])
+    won = sum(verdict["wins"] for verdict in verdicts.values())
+    return f"{_aligned(lines)}\n\n{_aligned(matrix)}\n\n{won} of {len(verdicts)} behaviours win their own measure"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    texts = {name: BEHAVIOURS[name] for name in args.behaviours}
+    if args.prompts is not None:
+        texts |= _read_prompts(args.prompts, args.behaviours)
+    seeds = list(range(args.seed, args.seed + args.n_seeds))
+
+    began = time.perf_counter()
+    goals = make_goals(args, texts, seeds)
+    played = play_all(args, goals, seeds)
+    verdicts = judge(played)
+    took = time.perf_counter() - began
+
+    print(
+        f"{args.n_seeds} worlds from seed {args.seed}, {args.gameplay_length} frames each, guidance {args.cond_scale:g}"
+    )
+    print(report(played, verdicts))
+    print(f"{len(played) * len(seeds) * args.gameplay_length:,} frames in {took:.0f} s")
+    if args.out is not None:
+        from steve1.checkpoints import read_metadata
+        from steve1.files import write_json
+
+        write_json(
+            args.out,
+            {
+                "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+                "weights_hash": read_metadata(args.in_weights).get("tensors_hash"),
+                "version": version(),
+                "prompts": texts,
+                "seeds": seeds,
+                "seconds": round(took, 1),
+                "verdicts": verdicts,
+                "wins": sum(verdict["wins"] for verdict in verdicts.values()),
+                "episodes": played,
+            },
+        )
+        print(f"written: {args.out}")
+
+
+def _read_prompts(path: Path, behaviours: Sequence[str]) -> dict[str, str]:
+    try:
+        prompts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); mend it") from None
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) and text for text in prompts.values()):
+        raise UserError(f"{path} must hold an object of texts by behaviour, such as {{'sky': 'look up'}}")
+    unknown = [name for name in prompts if name not in BEHAVIOURS]
+    if unknown:
+        raise UserError(f"{path} names {', '.join(unknown)}; the behaviours are {', '.join(BEHAVIOURS)}")
+    return {name: text for name, text in prompts.items() if name in behaviours}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,459 @@
+"""Play text and visual prompts in a world, film each episode, and count what was done.
+
+Real (the 11 published prompts, text and visual, 1,000 frames each):
+    python run_agent.py --in_weights data/weights/steve1/steve1.weights \\
+        --prior_weights data/weights/steve1/steve1_prior.pt
+
+Tiny (the quickstart's weights in the embedded world, half a minute):
+    python run_agent.py --env blockworld --in_model data/quickstart/policy.json \\
+        --in_weights data/quickstart/weights/policy.weights --mineclip_weights data/quickstart/weights/mineclip.pt \\
+        --custom_text_prompt "look at the sky" --gameplay_length 100 --save_dirpath /tmp/films
+
+Each episode becomes NAME.mp4 and, beside it, NAME.json with its settings and counts. What exists is skipped, so
+the same command goes on where it was stopped. The counts are printed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steve1.cli import UserError, count, entry_point, number, report_all
+from steve1.config import data_root, version, weights_dir
+from steve1.envs import ENV_NAMES
+from steve1.prompts import PUBLISHED_PROMPTS
+
+if TYPE_CHECKING:
+    import torch
+
+    from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+
+TABLE_COLUMNS = ("logs_held", "dirt_held", "seeds_held", "travel_distance")
+
+
+@dataclass
+class Episode:
+    """One film to make: a prompt in one world. ``kind`` is "text", "visual" or "no_goal"."""
+
+    name: str
+    kind: str
+    prompt: str
+    seed: int
+    cond_scale: float | None
+    video: Path
+
+    @property
+    def caption(self) -> str:
+        return {"text": self.prompt, "visual": f"{self.name} (visual prompt)"}.get(self.kind, "no goal")
+
+    @property
+    def behaviour(self) -> str:
+        """The published prompt's name, or the film's own where its text is another."""
+        names = {text: name for name, text in PUBLISHED_PROMPTS.items()}
+        return names.get(self.prompt, self.name)
+
+    @property
+    def json(self) -> Path:
+        return self.video.with_suffix(".json")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    weights = weights_dir()
+    models = parser.add_argument_group("models")
+    models.add_argument(
+        "--in_model",
+        type=Path,
+        default=weights / "vpt" / "2x.model",
+        help="the policy's architecture, .model or .json (default: data/weights/vpt/2x.model)",
+    )
+    models.add_argument(
+        "--in_weights",
+        type=Path,
+        default=weights / "steve1" / "steve1.weights",
+        help="the policy's weights (default: data/weights/steve1/steve1.weights)",
+    )
+    models.add_argument(
+        "--prior_weights",
+        type=Path,
+        default=None,
+        help="the prior, which turns a text's embedding into a goal, sampled once an episode (default: none, the "
+        "text's embedding is the goal)",
+    )
+    models.add_argument(
+        "--mineclip_weights",
+        type=Path,
+        default=weights / "mineclip" / "attn.pth",
+        help="MineCLIP, which embeds the texts (default: data/weights/mineclip/attn.pth)",
+    )
+    models.add_argument(
+        "--mineclip_config",
+        type=Path,
+        default=None,
+        help="JSON with MineCLIP's sizes (default: the JSON beside its weights, else the published sizes)",
+    )
+    models.add_argument(
+        "--allow_other_mineclip",
+        action="store_true",
+        help="play though the weights say that they were trained with another MineCLIP (default: refuse)",
+    )
+    models.add_argument("--device", default=None, help="torch device (default: a GPU where there is one)")
+    goals = parser.add_argument_group("prompts")
+    goals.add_argument(
+        "--custom_text_prompt",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="TEXT",
+        help="texts to play, each in quotes; may be given several times (default: the 11 published prompts, and their "
+        "visual prompts where these exist)",
+    )
+    goals.add_argument(
+        "--visual_prompts_dir",
+        type=Path,
+        default=data_root() / "visual_prompt_embeds",
+        help="folder of the published prompts' NAME.pkl, read when no text is given (default: "
+        "data/visual_prompt_embeds)",
+    )
+    goals.add_argument(
+        "--no_goal",
+        action="store_true",
+        help="also play the baseline: a goal of zeros, no guidance (default: don't)",
+    )
+    goals.add_argument(
+        "--text_cond_scale",
+        type=number,
+        default=6.0,
+        help="guidance for texts; 0 turns it off (default 6.0)",
+    )
+    goals.add_argument(
+        "--visual_cond_scale",
+        type=number,
+        default=7.0,
+        help="guidance for visual prompts; 0 turns it off (default 7.0)",
+    )
+    goals.add_argument(
+        "--cond_scale",
+        type=number,
+        default=None,
+        help="guidance for all prompts, in place of the two above; 0 turns it off (default: not given)",
+    )
+    playing = parser.add_argument_group("playing")
+    playing.add_argument(
+        "--env",
+        choices=ENV_NAMES,
+        default="auto",
+        help="world; auto is minerl where it is installed, else blockworld (default auto)",
+    )
+    playing.add_argument(
+        "--gameplay_length", type=count, default=1000, help="frames an episode, 20 a second (default 1000)"
+    )
+    playing.add_argument(
+        "--seed",
+        type=count,
+        default=0,
+        help="of the first world, its sampling and its prior's sample (default 0)",
+    )
+    playing.add_argument(
+        "--num_seeds",
+        type=count,
+        default=1,
+        help="worlds for each prompt, with seeds from --seed upward (default 1)",
+    )
+    playing.add_argument(
+        "--num_envs", type=count, default=1, help="worlds that are played in one batch (default 1)"
+    )
+    playing.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="take the best action at every step, and the prior's middle, instead of sampling (default: sample)",
+    )
+    playing.add_argument(
+        "--save_dirpath",
+        type=Path,
+        default=data_root() / "generated_videos",
+        help="folder of the videos (default: data/generated_videos)",
+    )
+    args = parser.parse_args(argv)
+    args.custom_text_prompt = list(dict.fromkeys(text.strip() for text in args.custom_text_prompt))
+    report_all(_problems(args))
+    return args
+
+
+def _problems(args: argparse.Namespace) -> list[str]:
+    problems = [
+        f"--{name} {value} is below {least}; give at least {least}"
+        for name, value, least in (
+            ("gameplay_length", args.gameplay_length, 1),
+            ("num_seeds", args.num_seeds, 1),
+            ("num_envs", args.num_envs, 1),
+            ("seed", args.seed, 0),
+        )
+        if value < least
+    ]
+    for name in ("text_cond_scale", "visual_cond_scale", "cond_scale"):
+        scale = getattr(args, name)
+        if scale is not None and not 0 <= scale < float("inf"):
+            problems.append(f"--{name} {scale} must be at least 0 and finite; 0 turns guidance off")
+    if "" in args.custom_text_prompt:
+        problems.append("--custom_text_prompt is empty; give a text, or leave the flag out")
+    for name in ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config"):
+        path = getattr(args, name)
+        if path is not None and not path.is_file():
+            problems.append(
+                f"--{name} {path} does not exist; give a file, or fetch it with download_weights.sh"
+            )
+    return problems
+
+
+def episodes(args: argparse.Namespace) -> list[Episode]:
+    """Every film that the flags ask for, in the order of the table."""
+    text_scale = args.text_cond_scale if args.cond_scale is None else args.cond_scale
+    visual_scale = args.visual_cond_scale if args.cond_scale is None else args.cond_scale
+    if args.custom_text_prompt:
+        wanted = [(slug(text), "text", text, text_scale) for text in args.custom_text_prompt]
+    else:
+        wanted = [(name, "text", text, text_scale) for name, text in PUBLISHED_PROMPTS.items()]
+        wanted += [
+            (name, "visual", str(args.visual_prompts_dir / f"{name}.pkl"), visual_scale)
+            for name in PUBLISHED_PROMPTS
+            if (args.visual_prompts_dir / f"{name}.pkl").is_file()
+        ]
+    if args.no_goal:
+        wanted.append(("no_goal", "no_goal", "", None))
+    films = []
+    for name, kind, prompt, scale in wanted:
+        stem = name if kind == "no_goal" else f"{name}_{kind}"
+        films += [
+            Episode(name, kind, prompt, seed, scale or None, args.save_dirpath / f"{stem}_seed{seed}.mp4")
+            for seed in range(args.seed, args.seed + args.num_seeds)
+        ]
+    return films
+
+
+def slug(text: str) -> str:
+    """A file's name for a prompt; where it doesn't tell all of the text, a hash makes it unlike others."""
+    plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].strip("_")
+    if plain.replace("_", " ") == text:
+        return plain
+    return f"{plain}_{hashlib.sha256(text.encode()).hexdigest()[:6]}".lstrip("_")
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    films = episodes(args)
+
+    # ---- what exists ----
+    missing = [film for film in films if not film.video.exists()]
+    for film in films:
+        if film.video.exists():
+            print(f"{film.video} exists and is skipped{_differences(film, args)}")
+
+    if missing:
+        # ---- models, goals, worlds ----
+        policy, goals, origin = load_models(args, missing)
+
+        # ---- play and film ----
+        play_all(args, policy, missing, goals, origin)
+
+    # ---- counts ----
+    print(table(films))
+    print(f"{len(missing)} videos made, {len(films) - len(missing)} were there: {args.save_dirpath}")
+
+
+def load_models(
+    args: argparse.Namespace, films: Sequence[Episode]
+) -> tuple[MinecraftAgentPolicy, list[torch.Tensor], dict[str, Any]]:
+    """The policy, a goal [E] for each film, and what is noted of the weights in each film's JSON."""
+    import torch
+
+    from steve1 import goals as goal_makers
+    from steve1.checkpoints import load_mineclip, load_model_file, tensors_hash
+    from steve1.MineRLConditionalAgent import MineRLConditionalAgent
+
+    agent = MineRLConditionalAgent(None, args.device, *load_model_file(args.in_model))
+    agent.load_weights(args.in_weights)
+    policy = agent.policy
+    width = policy.net.mineclip_embed_dim
+    origin: dict[str, Any] = {
+        "in_weights": str(args.in_weights),
+        "in_weights_hash": tensors_hash(policy),
+        "prior_weights": None,
+        "prior_hash": None,
+        "mineclip_hash": None,
+    }
+    texts = list(dict.fromkeys(film.prompt for film in films if film.kind == "text"))
+    embeds: dict[str, torch.Tensor] = {}
+    prior = None
+    if texts:
+        mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
+        origin["mineclip_hash"] = tensors_hash(mineclip)
+        if args.prior_weights is not None:
+            from data.text_alignment.vae import load_prior
+
+            prior = load_prior(args.prior_weights)
+            origin |= {"prior_weights": str(args.prior_weights), "prior_hash": tensors_hash(prior)}
+        goal_makers.check_goals_fit(
+            mineclip,
+            args.mineclip_weights,
+            width,
+            args.in_weights,
+            prior.input_dim if prior is not None else None,
+            args.prior_weights,
+            args.allow_other_mineclip,
+        )
+        embeds = dict(zip(texts, goal_makers.text_embeds(mineclip, texts), strict=True))
+    goals = []
+    for film in films:
+        if film.kind == "text":
+            goals.append(
+                goal_makers.text_goal(embeds[film.prompt], prior, film.seed, args.deterministic).detach()
+            )
+        elif film.kind == "visual":
+            goals.append(goal_makers.visual_goal(film.prompt, width))
+        else:
+            goals.append(torch.zeros(width))
+    return policy, goals, origin
+
+
+def play_all(
+    args: argparse.Namespace,
+    policy: MinecraftAgentPolicy,
+    films: Sequence[Episode],
+    goals: Sequence[torch.Tensor],
+    origin: dict[str, Any],
+) -> None:
+    """Play, film and count all episodes, as many at once as there are worlds; a batch has one guidance scale."""
+    import torch
+    from tqdm import tqdm
+
+    from steve1.envs import make_env
+    from steve1.film import Film
+    from steve1.files import write_json
+    from steve1.MineRLConditionalAgent import check_env
+    from steve1.rollout import play
+
+    scales = list(dict.fromkeys(film.cond_scale for film in films))
+    batches = []
+    for scale in scales:
+        rows = [row for row, film in enumerate(films) if film.cond_scale == scale]
+        batches += [rows[first : first + args.num_envs] for first in range(0, len(rows), args.num_envs)]
+    with ExitStack() as worlds:
+        envs = []
+        for _ in range(max(len(rows) for rows in batches)):
+            env = make_env(args.env)
+            worlds.callback(env.close)
+            check_env(env)
+            envs.append(env)
+        world = type(envs[0]).__name__
+        bar = worlds.enter_context(
+            tqdm(total=len(films) * args.gameplay_length, unit="frame", unit_scale=True, mininterval=1)
+        )
+        for rows in batches:
+            batch = [films[row] for row in rows]
+            with ExitStack() as open_films:
+                reels = [open_films.enter_context(Film(film.video, film.caption)) for film in batch]
+                figures = play(
+                    policy,
+                    envs[: len(rows)],
+                    [film.seed for film in batch],
+                    torch.stack([goals[row] for row in rows]),
+                    args.gameplay_length,
+                    batch[0].cond_scale,
+                    args.deterministic,
+                    watch=lambda row, pov, reels=reels: reels[row].add(pov),
+                    tick=lambda rows=rows: bar.update(len(rows)),
+                )
+                # The JSON first: a video that is there always has its counts.
+                for film, measured in zip(batch, figures, strict=True):
+                    write_json(
+                        film.json,
+                        {
+                            "name": film.name,
+                            "kind": film.kind,
+                            "prompt": film.prompt,
+                            "seed": film.seed,
+                            "cond_scale": film.cond_scale,
+                            "deterministic": args.deterministic,
+                            "gameplay_length": args.gameplay_length,
+                            "frames": measured.steps,
+                            "ended_early": measured.steps < args.gameplay_length,
+                            "world": world,
+                            **origin,
+                            "version": version(),
+                            "measures": measured.result(),
+                        },
+                    )
+
+
+def _read_json(film: Episode) -> dict[str, Any]:
+    try:
+        content = json.loads(film.json.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _differences(film: Episode, args: argparse.Namespace) -> str:
+    """Words for how a video that exists was made otherwise than the flags say, as far as its JSON tells."""
+    now = {
+        "cond_scale": film.cond_scale,
+        "gameplay_length": args.gameplay_length,
+        "deterministic": args.deterministic,
+        "in_weights": str(args.in_weights),
+        "prior_weights": str(args.prior_weights) if args.prior_weights and film.kind == "text" else None,
+    }
+    then = _read_json(film)
+    if film.kind != "text":
+        then.pop("prior_weights", None)
+        now.pop("prior_weights")
+    other = [f"{key} {then[key]}" for key, value in now.items() if key in then and then[key] != value]
+    if not other:
+        return ""
+    return f", though it was made with {', '.join(other)}: remove it or give another --save_dirpath to make it anew"
+
+
+def table(films: Sequence[Episode]) -> str:
+    """The counts of all films, a line a prompt, over its seeds; from the JSON files beside the videos."""
+    from steve1.intervals import mean_interval
+    from steve1.measures import MEASURES, own_measure
+
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for film in films:
+        measures = _read_json(film).get("measures")
+        if isinstance(measures, dict):
+            groups.setdefault((film.caption, film.behaviour), []).append(measures)
+
+    def cell(rows: list[dict[str, Any]], name: str) -> str:
+        values = [row[name] for row in rows if row.get(name) is not None]
+        if not values:
+            return "-"
+        mean, low, _ = mean_interval(values)
+        return f"{mean:.4g}" if len(values) == 1 else f"{mean:.4g} ± {mean - low:.2g}"
+
+    heads = [f"{name} ({MEASURES[name].unit})" for name in TABLE_COLUMNS]
+    lines = [["prompt", "seeds", *heads, "its own measure"]]
+    for (caption, behaviour), rows in groups.items():
+        own = own_measure(behaviour, rows[0])
+        shown = caption if len(caption) <= 40 else f"{caption[:37]}..."
+        own_cell = f"{own} {cell(rows, own)} ({MEASURES[own].unit})" if own else ""
+        lines.append([shown, str(len(rows)), *(cell(rows, column) for column in TABLE_COLUMNS), own_cell])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+if __name__ == "__main__":
+    main()

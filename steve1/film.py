@@ -1,0 +1,105 @@
+"""Films of the agent: H.264 that browsers play, with the prompt on a strip below the untouched picture."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from contextlib import ExitStack
+from fractions import Fraction
+from types import TracebackType
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from steve1.cli import UserError
+from steve1.config import FPS
+from steve1.files import remove_partials, whole_file
+
+_FONT, _SCALE, _LINE, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 20, 10
+_BT709 = 1
+_LIMITED_RANGE = 1
+
+
+def caption_strip(text: str, width: int) -> np.ndarray:
+    """White text on black, wrapped to ``width`` pixels: uint8 [H, width, 3], H even."""
+    per_character = cv2.getTextSize("n" * 20, _FONT, _SCALE, 1)[0][0] / 20
+    lines = textwrap.wrap(text, max(int((width - 2 * _MARGIN) / per_character), 1)) or [""]
+    strip = np.zeros((_LINE * len(lines) + _MARGIN, width, 3), np.uint8)
+    for number, line in enumerate(lines, start=1):
+        place = (_MARGIN, _LINE * number - 1)
+        cv2.putText(strip, line, place, _FONT, _SCALE, (255, 255, 255), 1, cv2.LINE_AA)
+    return strip
+
+
+class Film:
+    """Writes one mp4 (H.264, yuv420p, index in front, 20 frames/s) as frames come; whole or absent.
+
+    A context manager: leaving it in peace puts the file in place, leaving it by an error removes it.
+    ``caption`` stands on a strip below the picture.
+    """
+
+    def __init__(self, path: str | os.PathLike, caption: str, fps: int = FPS) -> None:
+        self.path, self.frames = path, 0
+        self._caption, self._fps = caption, fps
+        self._strip: np.ndarray | None = None
+        self._convert = VideoReformatter()
+
+    def __enter__(self) -> Film:
+        remove_partials(self.path)
+        self._stack = ExitStack()
+        partial = self._stack.enter_context(whole_file(self.path))
+        try:
+            # The index goes in front of the pictures, so that a page can play before it has the whole file.
+            self._container = av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"})
+        except BaseException as error:
+            self._stack.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def add(self, picture: np.ndarray) -> None:
+        """Append a picture, uint8 [H, W, 3] RGB, H and W even and the same every time."""
+        if self._strip is None:
+            self._strip = caption_strip(self._caption, picture.shape[1])
+            self._begin(picture.shape[0] + self._strip.shape[0], picture.shape[1])
+        frame = av.VideoFrame.from_ndarray(np.vstack([picture, self._strip]), format="rgb24")
+        frame = self._convert.reformat(
+            frame, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE
+        )
+        frame.pts, frame.time_base = self.frames, Fraction(1, self._fps)
+        self._container.mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def _begin(self, height: int, width: int) -> None:
+        try:
+            stream = self._container.add_stream("libx264", rate=self._fps)
+        except Exception:
+            raise UserError(
+                "this PyAV has no H.264 encoder (libx264); install it with pip install --force-reinstall av"
+            ) from None
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "23", "preset": "veryfast"}
+        context = stream.codec_context
+        # Several films are written at once; a thread each is enough.
+        context.thread_count = 1
+        context.color_range, context.colorspace = _LIMITED_RANGE, _BT709
+        context.color_primaries = context.color_trc = _BT709
+        self._stream = stream
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and self.frames == 0:
+                raise UserError(f"{self.path}: there was no picture to film")
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except BaseException as failure:
+            self._stack.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._stack.__exit__(kind, error, trace)

@@ -1,0 +1,191 @@
+"""What an episode is measured by, from its observations, actions and infos alone: in MineRL as in BlockWorld.
+
+The published measures (STEVE-1, section 4.1) are the most ever held of logs, dirt and seeds, and the farthest
+horizontal distance from the start. A measure whose source a world does not offer is None there, never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UP_PITCH, DOWN_PITCH = -30.0, 45.0  # degrees; Minecraft's pitch is 90 straight down
+FULL_AIR = 300
+_DIG_TICKS, _DIG_REACH = 20, 1.0  # a descent counts as dug so soon after, and so near to, the broken block
+
+_GROUND = ("dirt", "grass_block", "coarse_dirt", "podzol", "sand", "red_sand", "gravel", "clay")
+_STONE = ("stone", "cobblestone", "andesite", "diorite", "granite", "sandstone")
+_GRASS = ("grass", "tall_grass", "fern", "large_fern")
+_FLOWERS = ("dandelion", "poppy", "cornflower", "azure_bluet", "oxeye_daisy", "allium", "blue_orchid")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of an episode. ``better``: "more", "less", or "" where neither is."""
+
+    unit: str
+    better: str
+    about: str
+    published: bool = False
+
+
+MEASURES: dict[str, Measure] = {
+    "logs_held": Measure("logs", "more", "most ever held, all kinds together", published=True),
+    "dirt_held": Measure("blocks", "more", "most dirt ever held", published=True),
+    "seeds_held": Measure("seeds", "more", "most wheat seeds ever held", published=True),
+    "travel_distance": Measure(
+        "blocks", "more", "farthest horizontal distance from the start", published=True
+    ),
+    "mean_pitch": Measure("degrees", "", "mean of the pitch; -90 is straight up, 90 straight down"),
+    "looking_up": Measure("share", "more", f"frames with a pitch below {UP_PITCH:g} degrees"),
+    "looking_down": Measure("share", "more", f"frames with a pitch above {DOWN_PITCH:g} degrees"),
+    "depth_dug": Measure(
+        "blocks", "more", "descent within a second after breaking ground, without walking away from it"
+    ),
+    "descent": Measure("blocks", "", "how far below the start's height the feet came, on whatever way"),
+    "ground_mined": Measure("blocks", "more", "dirt, grass blocks, sand, gravel and stone broken"),
+    "logs_mined": Measure("logs", "more", "logs broken"),
+    "leaves_mined": Measure("blocks", "more", "leaves broken"),
+    "grass_broken": Measure("plants", "more", "tall grass and ferns broken (seeds drop one time in eight)"),
+    "flowers_broken": Measure("plants", "more", "flowers broken"),
+    "log_hits": Measure("ticks", "more", "ticks of a held attack on a log (from the info)"),
+    "inventory_open": Measure("share", "more", "frames with the inventory open"),
+    "in_water": Measure("share", "more", "frames with the feet in water (from the info)"),
+    "underwater": Measure("share", "more", "frames with the head under water"),
+    "attacking": Measure("share", "", "frames with attack held"),
+}
+
+# What a behaviour is judged by: the first of its measures that the world offers.
+OWN_MEASURES: dict[str, tuple[str, ...]] = {
+    "sky": ("looking_up",),
+    "dig": ("depth_dug",),
+    "dirt": ("dirt_held",),
+    "tree": ("log_hits", "logs_mined"),
+    "wood": ("log_hits", "logs_mined"),
+    "leaves": ("leaves_mined",),
+    "seeds": ("grass_broken",),
+    "flower": ("flowers_broken",),
+    "explore": ("travel_distance",),
+    "swim": ("in_water", "underwater"),
+    "underwater": ("underwater",),
+    "inventory": ("inventory_open",),
+}
+
+
+class EpisodeMeasures:
+    """Takes an episode in, step by step, and gives its figures.
+
+    ``first_obs``: the observation that ``reset`` returned. Of the info are read, where they are there:
+    ``isGuiOpen``, ``inWater`` (the feet are in water) and ``hitBlock`` (the name of the block that attack is
+    being held on, or None).
+    """
+
+    def __init__(self, first_obs: Mapping[str, Any]) -> None:
+        self.steps = 0
+        self._first = first_obs
+        self._most: dict[str, float] = {}
+        self._sums: dict[str, float] = {}
+        self._mined: dict[str, float] = {}
+        self._new_ground = False
+        self._dug_at: tuple[int, float, float] | None = None
+        self._hold(first_obs)
+
+    def add(self, action: Mapping[str, Any], obs: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        """Take in a step: the action, and the observation and info that ``step`` returned for it."""
+        self.steps += 1
+        self._hold(obs)
+        place = obs.get("location_stats")
+        if "mine_block" in obs:
+            self._mine(obs["mine_block"])
+        if place is not None:
+            self._move(place)
+            pitch = float(place["pitch"])
+            self._count("mean_pitch", pitch)
+            self._count("looking_up", pitch < UP_PITCH)
+            self._count("looking_down", pitch > DOWN_PITCH)
+        if "life_stats" in obs:
+            self._count("underwater", float(obs["life_stats"]["air"]) < FULL_AIR)
+        attack = bool(action["attack"])
+        self._count("attacking", attack)
+        if "isGuiOpen" in info:
+            self._count("inventory_open", bool(info["isGuiOpen"]))
+        if "inWater" in info:
+            self._count("in_water", bool(info["inWater"]))
+        if "hitBlock" in info:
+            self._count("log_hits", attack and is_log(info["hitBlock"] or ""))
+
+    def result(self) -> dict[str, float | None]:
+        """All of :data:`MEASURES`, in order; None for what this world does not offer, or before the first step."""
+        figures: dict[str, float] = {**self._most, **self._mined}
+        for name, total in self._sums.items():
+            figures[name] = total if name == "log_hits" else total / self.steps
+        return {name: figures.get(name) if self.steps else None for name in MEASURES}
+
+    def _hold(self, obs: Mapping[str, Any]) -> None:
+        held = obs.get("inventory")
+        if held is not None:
+            self._raise("logs_held", sum(int(count) for item, count in held.items() if is_log(item)))
+            self._raise("dirt_held", int(held.get("dirt", 0)))
+            self._raise("seeds_held", int(held.get("wheat_seeds", 0)))
+
+    def _move(self, place: Mapping[str, Any]) -> None:
+        start = self._first["location_stats"]
+        x, y, z = (float(place[axis]) for axis in ("xpos", "ypos", "zpos"))
+        self._raise("travel_distance", math.hypot(x - float(start["xpos"]), z - float(start["zpos"])))
+        deepest = self._most.get("descent", 0.0)
+        self._raise("descent", float(start["ypos"]) - y)
+        if "mine_block" not in self._first:
+            return
+        self._most.setdefault("depth_dug", 0.0)
+        if self._new_ground:
+            self._dug_at = (self.steps, x, z)
+        if self._dug_at is not None:
+            tick, dug_x, dug_z = self._dug_at
+            if self.steps - tick <= _DIG_TICKS and math.hypot(x - dug_x, z - dug_z) < _DIG_REACH:
+                self._most["depth_dug"] += self._most["descent"] - deepest
+
+    def _mine(self, counters: Mapping[str, Any]) -> None:
+        # The game counts from the world's beginning, an episode from its own.
+        before = self._first.get("mine_block", {})
+        mined = dict.fromkeys(
+            ("ground_mined", "logs_mined", "leaves_mined", "grass_broken", "flowers_broken"), 0.0
+        )
+        for block, count in counters.items():
+            kind = _mined_as(block)
+            if kind is not None:
+                mined[kind] += int(count) - int(before.get(block, 0))
+        self._new_ground = mined["ground_mined"] > self._mined.get("ground_mined", 0.0)
+        self._mined = mined
+
+    def _raise(self, name: str, value: float) -> None:
+        self._most[name] = max(self._most.get(name, 0.0), float(value))
+
+    def _count(self, name: str, value: float) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + float(value)
+
+
+def own_measure(behaviour: str, figures: Mapping[str, float | None]) -> str | None:
+    """The measure that ``behaviour`` is judged by, or None where it has none among ``figures`` that are known."""
+    return next(
+        (name for name in OWN_MEASURES.get(behaviour, ()) if figures.get(name) is not None),
+        None,
+    )
+
+
+def is_log(name: str) -> bool:
+    """Whether an item or block is a log (wood with its bark on counts; planks don't)."""
+    return name.endswith(("_log", "_wood"))
+
+
+def _mined_as(block: str) -> str | None:
+    if is_log(block):
+        return "logs_mined"
+    if block.endswith("_leaves"):
+        return "leaves_mined"
+    if block in _GRASS:
+        return "grass_broken"
+    if block in _FLOWERS:
+        return "flowers_broken"
+    return "ground_mined" if block in _GROUND + _STONE else None
