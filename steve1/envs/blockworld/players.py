@@ -1,0 +1,393 @@
+"""Scripted players: each shows one behaviour in BlockWorld, an action a tick, from the world's state.
+
+Made to be imitated by a small policy: camera moves are the angles of the policy's own bins, taken greedily
+towards what is looked at; rhythms are fixed; hardly any action is null, since null frames are dropped from
+recordings. Each behaviour has its own look and its own measure (sky: pitch; dig: blocks dug; tree: ticks on
+logs; seeds: grass broken; explore: distance; swim: time in water; inventory: time with the screen open).
+
+The order of behaviours, wandering and disturbances are the director's (director.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from steve1.envs.blockworld import blocks as b
+from steve1.envs.blockworld import walking
+from steve1.envs.blockworld.env import BlockWorldEnv
+from steve1.vpt.actions import BIN_ANGLES, ENV_KEYS
+
+Action = dict[str, Any]
+Rng = np.random.Generator
+
+_HEADINGS = (0, 15, -15, 30, -30, 45, -45, 60, -60, 80, -80, 100, -100, 130, -130, 160, -160)
+
+
+def action(*keys: str, pitch: float = 0.0, yaw: float = 0.0) -> Action:
+    """A MineRL action with these keys down and this camera move in degrees."""
+    pressed: Action = dict.fromkeys(ENV_KEYS, 0) | dict.fromkeys(keys, 1)
+    pressed["camera"] = np.array([pitch, yaw])
+    return pressed
+
+
+def towards(error: float, limit: float) -> float:
+    """The bin angle of at most ``limit`` degrees that leaves the least of ``error``."""
+    angles = BIN_ANGLES[abs(BIN_ANGLES) <= limit + 1e-6]
+    return float(angles[abs(angles - error).argmin()])
+
+
+def turn_between(current: float, wanted: float) -> float:
+    """Degrees to turn from one yaw to another, -180..180."""
+    return (wanted - current + 180.0) % 360.0 - 180.0
+
+
+class Behaviour:
+    """A player that shows one behaviour. Call :meth:`begin` once, then :meth:`act` before each tick.
+
+    ``frames``: shortest and longest showing; ``shown``: whether the behaviour can be seen by now;
+    ``steady``: how often, per tick, the director may disturb the view now.
+    """
+
+    frames = (50, 90)
+    disturbed = 1 / 28
+
+    def __init__(self, env: BlockWorldEnv, rng: Rng) -> None:
+        self.env, self.rng = env, rng
+        self.pace = 5.9 if rng.random() < 0.6 else 3.3  # degrees a tick that the camera turns at most
+        self.shown = False
+        self._blocked = 0
+
+    @property
+    def steady(self) -> float:
+        """The chance that the director may disturb the view before this tick."""
+        return self.disturbed
+
+    def begin(self) -> None:
+        """Find a place for it; outside of any action the player may be moved there."""
+
+    def act(self) -> Action:
+        """The action of this tick."""
+        raise NotImplementedError
+
+    # What they share
+
+    def look(self, yaw: float, pitch: float) -> dict[str, float]:
+        """This tick's camera move towards a view."""
+        player = self.env.player
+        return {
+            "pitch": towards(pitch - player.pitch, self.pace),
+            "yaw": towards(turn_between(player.yaw, yaw), self.pace),
+        }
+
+    def step(self) -> tuple[str, ...]:
+        """Keys for walking on: a jump where something is in the way."""
+        self._blocked = self._blocked + 1 if self.env.player.blocked else 0
+        return ("forward", "jump") if self.env.player.blocked else ("forward",)
+
+    def move_to(self, suits: Any, cells: np.ndarray, distances: tuple[float, float]) -> None:
+        """Stay where ``suits`` holds, else go to such a place near one of ``cells``, looking anywhere."""
+        if self.env.player.on_ground and suits():
+            return
+        walking.place_near(self.env, self.rng, cells, distances, suits)
+        self.env.set_view(self.rng.uniform(-180, 180), self.rng.uniform(-10, 30))
+
+    def in_the_open(self) -> bool:
+        """Sky above, dry ground, and somewhere to go."""
+        env = self.env
+        eye = tuple(math.floor(value) for value in env.player.eye)
+        return (
+            env.world.light_at(*eye) == 15
+            and not env.player.in_water
+            and max(walking.walkable(env, yaw, 5.0) for yaw in range(0, 360, 45)) >= 5.0
+        )
+
+    def ground(self) -> np.ndarray:
+        """Cells of grass-covered ground all over the world."""
+        return walking.cells_of(self.env, (b.GRASS_BLOCK,))
+
+
+class LookAtSky(Behaviour):
+    """Raises the head, then keeps it up while turning slowly to the right."""
+
+    frames = (50, 80)
+
+    def begin(self) -> None:
+        self.height = self.rng.uniform(-76, -64)
+        self.move_to(self._sky_above, self.ground(), (0.0, 0.7))
+
+    def _sky_above(self) -> bool:
+        """No leaves within the view upwards."""
+        env = self.env
+        x, y, z = (math.floor(value) for value in env.player.eye)
+        column = (
+            env.world.block_at(x + i, y + up, z + k)
+            for i in (-1, 0, 1)
+            for k in (-1, 0, 1)
+            for up in range(7)
+        )
+        return self.in_the_open() and not any(b.SOLID[block] for block in column)
+
+    def act(self) -> Action:
+        self.shown = self.shown or self.env.player.pitch < -35
+        view = self.look(self.env.player.yaw, self.height)
+        return action(pitch=view["pitch"], yaw=towards(1.6, 1.7))
+
+
+class DigDown(Behaviour):
+    """Looks straight down and holds attack; falls as the ground goes."""
+
+    frames = (80, 110)
+
+    def begin(self) -> None:
+        self.depth_of_view = self.rng.uniform(81, 88)
+        self.move_to(self._dry_earth, self.ground(), (0.0, 0.7))
+        # Half a block aside a neighbouring block would carry the player over the hole.
+        player = self.env.player
+        self.env.teleport(math.floor(player.x) + 0.5, player.y, math.floor(player.z) + 0.5)
+        player.on_ground = True
+
+    def _dry_earth(self) -> bool:
+        env = self.env
+        x, y, z = (math.floor(value) for value in (env.player.x, env.player.y + 0.01, env.player.z))
+        soil = all(env.world.block_at(x, y - down, z) in (b.GRASS_BLOCK, b.DIRT) for down in (1, 2, 3))
+        around = (
+            env.world.block_at(x + i, y - j, z + k) for i in (-2, 0, 2) for k in (-2, 0, 2) for j in range(5)
+        )
+        return soil and self.in_the_open() and b.WATER not in around
+
+    @property
+    def steady(self) -> float:
+        # Between two blocks, so that digging gets on.
+        return 0.25 if self.env.break_progress == 0 else 0.0
+
+    def act(self) -> Action:
+        player = self.env.player
+        self.shown = self.shown or player.pitch > 60
+        return action("attack", **self.look(player.yaw, self.depth_of_view))
+
+
+class ChopTree(Behaviour):
+    """Walks to a trunk, stands before it and holds attack on one log after the other."""
+
+    frames = (100, 145)
+
+    def begin(self) -> None:
+        logs = walking.cells_of(self.env, b.LOGS)
+        lower = [self.env.world.block_at(x, y - 1, z) not in b.LOGS for x, y, z in logs]
+        self._trunks = logs[np.array(lower, dtype=bool)]
+        self._trunk: tuple[int, int, int] | None = None
+        self.move_to(self._find, self._trunks, (3.0, 7.0))
+
+    def _find(self) -> bool:
+        """Choose the nearest trunk with a free way to it."""
+        env, player = self.env, self.env.player
+        for x, y, z in walking.near(env, self._trunks, 9.0).tolist():
+            if abs(y - player.y) > 1.5 or env.world.block_at(x, y, z) not in b.LOGS:
+                continue
+            yaw, _ = env.angles_to(x + 0.5, y + 0.5, z + 0.5)
+            distance = math.hypot(x + 0.5 - player.x, z + 0.5 - player.z)
+            if distance > 1.2 and walking.walkable(env, yaw, distance - 1.2) >= distance - 1.2:
+                self._trunk = x, y, z
+                return not player.in_water
+        return False
+
+    def _log(self) -> tuple[int, int, int] | None:
+        """The log to hit: the one before the face, then the lower one, then those above."""
+        if self._trunk is None:
+            return None
+        x, y, z = self._trunk
+        for up in (1, 0, 2, 3):
+            if self.env.world.block_at(x, y + up, z) in b.LOGS:
+                return x, y + up, z
+        return None
+
+    @property
+    def steady(self) -> float:
+        return self.disturbed if self.env.break_progress == 0 else 0.006
+
+    def act(self) -> Action:
+        env, player = self.env, self.env.player
+        log = self._log()
+        if log is None or self._blocked > 15:
+            self._blocked = 0
+            if not self._find():
+                return action(**self.look(player.yaw + 45, 10.0))
+            log = self._log()
+            assert log is not None
+        yaw, pitch = env.angles_to(*(value + 0.5 for value in log))
+        distance = math.hypot(log[0] + 0.5 - player.x, log[2] + 0.5 - player.z)
+        hit = env.target
+        on_wood = hit is not None and (hit.block in b.LOGS or (hit.block in b.LEAVES and distance < 2.5))
+        self.shown = self.shown or distance < 3.5
+        keys: tuple[str, ...] = ()
+        if distance > 1.7 and abs(turn_between(player.yaw, yaw)) < 30:
+            keys = self.step()
+        return action(*keys, *(("attack",) if on_wood else ()), **self.look(yaw, pitch))
+
+
+class CollectSeeds(Behaviour):
+    """Walks from one tuft of tall grass to the next with the eyes on the ground, attack held."""
+
+    frames = (70, 110)
+
+    def begin(self) -> None:
+        self._grass = walking.cells_of(self.env, (b.TALL_GRASS,))
+        self._tuft: tuple[int, int, int] | None = None
+        self.move_to(self._plenty, self._grass, (2.0, 4.0))
+
+    def _plenty(self) -> bool:
+        return len(walking.near(self.env, self._grass, 6.0)) >= 8 and self._find() and self.in_the_open()
+
+    def _find(self) -> bool:
+        """Choose the tuft that takes least walking and turning."""
+        env, player = self.env, self.env.player
+        best, least = None, math.inf
+        for x, y, z in walking.near(env, self._grass, 8.0)[:40].tolist():
+            if abs(y - player.y) > 2.5 or env.world.block_at(x, y, z) != b.TALL_GRASS:
+                continue
+            yaw, _ = env.angles_to(x + 0.5, y + 0.5, z + 0.5)
+            distance = math.hypot(x + 0.5 - player.x, z + 0.5 - player.z)
+            cost = distance + abs(turn_between(player.yaw, yaw)) / 25
+            if cost < least and walking.walkable(env, yaw, distance) >= distance - 0.5:
+                best, least = (x, y, z), cost
+        self._tuft = best
+        return best is not None
+
+    def act(self) -> Action:
+        env, player = self.env, self.env.player
+        gone = self._tuft is None or env.world.block_at(*self._tuft) != b.TALL_GRASS
+        if (gone or self._blocked > 10) and not self._find():
+            heading, _ = walking.best_heading(
+                lambda yaw: walking.walkable(env, yaw, 6), player.yaw, 6, _HEADINGS
+            )
+            return action(*self.step(), "attack", **self.look(heading, 30.0))
+        assert self._tuft is not None
+        x, y, z = self._tuft
+        yaw, pitch = env.angles_to(x + 0.5, y + 0.4, z + 0.5)
+        distance = math.hypot(x + 0.5 - player.x, z + 0.5 - player.z)
+        if distance < 0.4:
+            yaw = player.yaw
+        self.shown = self.shown or (distance < 3.0 and player.pitch > 15)
+        keys = self.step() if distance > 1.3 and abs(turn_between(player.yaw, yaw)) < 40 else ()
+        return action("attack", *keys, **self.look(yaw, min(max(pitch, 25.0), 70.0)))
+
+
+class Explore(Behaviour):
+    """Sprints and jumps far ahead over the land, turning only where the way is barred."""
+
+    frames = (60, 100)
+
+    def begin(self) -> None:
+        self.pitch = self.rng.uniform(2, 12)
+        self.move_to(self._far, self.ground(), (0.0, 0.7))
+        self._heading, _ = self._choose()
+        self._ticks = 0
+
+    def _free(self, yaw: float) -> float:
+        return walking.walkable(self.env, yaw, 14.0)
+
+    def _choose(self) -> tuple[float, float]:
+        return walking.best_heading(self._free, self.env.player.yaw, 14.0, _HEADINGS)
+
+    def _far(self) -> bool:
+        return self.in_the_open() and self._choose()[1] >= 14.0
+
+    def act(self) -> Action:
+        player = self.env.player
+        self._ticks += 1
+        turned = abs(turn_between(player.yaw, self._heading))
+        if player.on_ground and (self._free(self._heading) < 5.0 or turned > 25):
+            self._heading, _ = self._choose()
+        self.shown = self._ticks > 6
+        return action("forward", "sprint", "jump", **self.look(self._heading, self.pitch))
+
+
+class Swim(Behaviour):
+    """Walks into the nearest lake and swims about in it, keeping the head above water."""
+
+    frames = (70, 110)
+
+    def begin(self) -> None:
+        self.pitch = self.rng.uniform(8, 20)
+        beach = walking.cells_of(self.env, (b.SAND,))
+        self._heading = self.env.player.yaw
+        self.move_to(self._find, beach, (0.0, 5.0))
+
+    def _find(self) -> bool:
+        """Choose the heading of the nearest shore with a lake behind it."""
+        nearest = 9.0
+        found = False
+        for yaw in range(0, 360, 15):
+            way = walking.shore(self.env, yaw, nearest)
+            if way is not None and walking.water_ahead(self.env, yaw, way + 1.5, 6.0) >= 6.0:
+                self._heading, nearest, found = float(yaw), max(way, 1.0), True
+        return found and not self.env.player.in_water
+
+    def _lake(self, yaw: float) -> float:
+        return walking.water_ahead(self.env, yaw, 0.5, 7.0)
+
+    def act(self) -> Action:
+        player = self.env.player
+        self.shown = self.shown or player.in_water
+        turned = abs(turn_between(player.yaw, self._heading)) > 25
+        if player.in_water and (turned or self._lake(self._heading) < 2.5):
+            self._heading, _ = walking.best_heading(self._lake, player.yaw, 7.0, _HEADINGS)
+        elif not player.in_water and player.on_ground and walking.shore(self.env, self._heading, 9.0) is None:
+            self._find()
+        keys = ("forward", "jump") if player.in_water else self.step()
+        return action(*keys, **self.look(self._heading, self.pitch))
+
+
+class OpenInventory(Behaviour):
+    """Opens the inventory, moves the cursor round in it, closes it, and opens it again soon."""
+
+    frames = (60, 100)
+
+    def begin(self) -> None:
+        self.move_to(self.in_the_open, self.ground(), (0.0, 0.7))
+        self._left = int(self.rng.integers(2, 6))
+        self._hovering = 0
+
+    @property
+    def steady(self) -> float:
+        return 0.0 if self.env.gui_open else self.disturbed
+
+    def act(self) -> Action:
+        self.shown = self.shown or self.env.gui_open
+        self._left -= 1
+        if self._left < 0:
+            opening = not self.env.gui_open
+            self._left = int(self.rng.integers(9, 26) if opening else self.rng.integers(3, 7))
+            self._hovering = 0
+            return action("inventory")
+        if self.env.gui_open:
+            self._hovering += 1
+            return hover(self._hovering)
+        player = self.env.player
+        return action(pitch=self.look(player.yaw, 10.0)["pitch"], yaw=towards(1.6, 1.7))
+
+
+def hover(tick: int) -> Action:
+    """The cursor's move at a tick of an open screen: round a square, five ticks a side."""
+    pitch, yaw = ((0, -1), (-1, 0), (0, 1), (1, 0))[(tick + 2) // 5 % 4]
+    return action(pitch=pitch * towards(3.2, 3.3), yaw=yaw * towards(3.2, 3.3))
+
+
+PLAYERS: dict[str, type[Behaviour]] = {
+    "sky": LookAtSky,
+    "dig": DigDown,
+    "tree": ChopTree,
+    "seeds": CollectSeeds,
+    "explore": Explore,
+    "swim": Swim,
+    "inventory": OpenInventory,
+}
+
+
+def known(behaviours: Iterable[str]) -> list[str]:
+    """Those names that no player has."""
+    return [name for name in behaviours if name not in PLAYERS]
