@@ -1,0 +1,99 @@
+"""Running the contrast of training/contrast.py to its end: progress, TensorBoard, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steve1.cli import UserError
+
+if TYPE_CHECKING:
+    from training.contrast import Contrast
+
+SAVE_SECONDS = 30.0
+LINE_SECONDS = 15.0
+
+
+def run(training: Contrast, checkpoint: Path, identity: dict[str, Any], logs: Path) -> float:
+    """Train to the end, saving ``checkpoint`` now and then; return the mean loss of the last steps."""
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+
+    from training.reporting import duration
+
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    saved = told = time.monotonic()
+    recent: list[float] = []
+    clock = Clock(training)
+    bar = tqdm(total=training.total, initial=training.step, unit="step", disable=None)
+    with bar, SummaryWriter(str(logs), purge_step=training.step + 1) as writer:
+        while training.step < training.total:
+            rate = training.learning_rate()
+            recent = [*recent[-49:], training.run_step()]
+            loss = sum(recent) / len(recent)
+            writer.add_scalar("loss/train", recent[-1], training.step)
+            writer.add_scalar("learning_rate", rate, training.step)
+            left = duration(clock.seconds_left())
+            bar.set_postfix(loss=f"{loss:.3f}", left=left, refresh=False)
+            bar.update()
+            now = time.monotonic()
+            if now - saved > SAVE_SECONDS:
+                save(checkpoint, training, identity)
+                saved = time.monotonic()
+            if bar.disable and now - told > LINE_SECONDS:
+                told = now
+                print(
+                    f"step {training.step:,} of {training.total:,}, loss {loss:.3f}, {left} left", flush=True
+                )
+    return sum(recent) / len(recent) if recent else float("nan")
+
+
+class Clock:
+    """How long training has yet to go; a step of the second stage is taken for a third of one of the first."""
+
+    def __init__(self, training: Contrast) -> None:
+        self.training, self.start = training, time.monotonic()
+        self.begun = self._work(training.step)
+
+    def seconds_left(self) -> float:
+        done = self._work(self.training.step)
+        rate = (time.monotonic() - self.start) / max(done - self.begun, 1e-9)
+        return rate * (self._work(self.training.total) - done)
+
+    def _work(self, step: int) -> float:
+        return min(step, self.training.steps) + max(step - self.training.steps, 0) / 3
+
+
+def save(path: Path, training: Contrast, identity: dict[str, Any]) -> None:
+    """Write everything that going on needs, whole or not at all."""
+    import torch
+
+    from steve1.files import remove_partials, whole_file
+
+    remove_partials(path)
+    with whole_file(path) as partial:
+        torch.save({"identity": identity, "training": training.state()}, partial)
+
+
+def resume(path: Path, training: Contrast, identity: dict[str, Any]) -> None:
+    """Take up the checkpoint at ``path``; raises UserError where it belongs to other data or flags."""
+    import torch
+
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        theirs = saved["identity"]
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file can end in nearly any exception
+        raise UserError(
+            f"{path} is not a readable checkpoint ({type(error).__name__}); remove it, or start anew with "
+            "--restart_from_checkpoint False"
+        ) from None
+    differing = [name for name, value in identity.items() if theirs.get(name) != value]
+    if differing:
+        raise UserError(
+            f"{path} is from a run with another {', '.join(differing)}; give another --out, or start anew with "
+            "--restart_from_checkpoint False"
+        )
+    training.load_state(saved["training"])

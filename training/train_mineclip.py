@@ -1,0 +1,437 @@
+"""Train a small MineCLIP by contrast on labelled 16-frame clips: for the miniature, or your own embedding model.
+
+Real (recordings of the contractors' format, labels as data/text_alignment/labels.py reads them):
+    python training/train_mineclip.py --recordings_dir data/recordings_mine --labels data/recordings_mine/labels \\
+        --out data/weights/mineclip/mine.pth
+
+Tiny (a minute; existing episodes can be given instead of recordings):
+    python training/train_mineclip.py --episodes_dir data/dataset_custom --labels labels.jsonl --out /tmp/tiny.pth \\
+        --config tiny --steps 50 --temporal_steps 20 --batch_size 16
+
+Beside the weights goes a JSON with the sizes and what was measured on held-out episodes: the share of clips whose
+own behaviour's text is the nearest, for wordings that were learnt and for wordings that were held out. Goals are
+the encoders' unnormalised outputs. Killed half-way, the same command goes on after the last checkpoint, to the
+very same weights; when it has finished, it is skipped. The footage is read anew each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
+from steve1.cli import UserError, boolean, count, entry_point, number, report_all
+from steve1.config import MINECLIP_CONFIG
+
+if TYPE_CHECKING:
+    from steve1.mineclip import MineCLIP
+    from training.contrast import Clips, Segment
+    from training.retrieval import Retrieval
+
+_TEMPORAL = {
+    "temporal_layers": 2,
+    "temporal_heads": 2,
+    "temporal_head_dim": 32,
+    "max_frames": 32,
+    "window": 16,
+}
+_TEXT = {"context_length": 77, "vocab_size": 49408, "text_width": 64, "text_layers": 2, "text_heads": 2}
+# benchmarks and docs name these; a JSON of the same keys may be given instead.
+PRESETS: dict[str, dict] = {
+    "small": {
+        "resolution": [40, 64],
+        "patch_size": 8,
+        "vision_width": 96,
+        "vision_layers": 3,
+        "vision_heads": 4,
+        "embed_dim": 128,
+        **_TEXT,
+        **_TEMPORAL,
+    },
+    "tiny": {
+        "resolution": [32, 48],
+        "patch_size": 16,
+        "vision_width": 32,
+        "vision_layers": 1,
+        "vision_heads": 2,
+        "embed_dim": 32,
+        **_TEXT,
+        "text_width": 16,
+        "text_layers": 1,
+        **_TEMPORAL,
+        "temporal_layers": 1,
+        "temporal_head_dim": 8,
+    },
+    "published": MINECLIP_CONFIG,
+}
+
+
+def load_config(name: str) -> dict:
+    """A preset's sizes, or those of a JSON file (which may hold them under ``config``)."""
+    if name in PRESETS:
+        return dict(PRESETS[name])
+    try:
+        content = json.loads(Path(name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"--config {name}: neither a file nor one of {', '.join(PRESETS)}; give one of these"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"--config {name} is not JSON ({error}); mend it") from None
+    if not isinstance(content, dict):
+        raise UserError(f"--config {name} is not a JSON object of sizes")
+    return dict(content.get("config", content))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--recordings_dir", type=Path, help="folder of NAME.mp4 with NAME.jsonl (default: none)"
+    )
+    files.add_argument("--episodes_dir", type=Path, help="folder of episodes (default: none)")
+    files.add_argument(
+        "--labels", type=Path, required=True, help="file of label lines, or a folder of such *.jsonl"
+    )
+    files.add_argument(
+        "--wordings",
+        type=Path,
+        help="JSON of several texts a behaviour, see data/text_alignment/labels.py (default: wordings.json beside "
+        "the labels; without one, the labels' texts)",
+    )
+    files.add_argument(
+        "--held_out_wordings",
+        type=Path,
+        help="JSON {behaviour: [texts]} to judge by and never learn (default: held_out of the wordings' file)",
+    )
+    files.add_argument(
+        "--out", type=Path, required=True, help="weights to write, e.g. mine.pth; a JSON goes beside it"
+    )
+    files.add_argument(
+        "--restart_from_checkpoint",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=True,
+        help="go on where the same command stopped, skip when it had finished; False starts anew (default True)",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--config", default="small", help=f"sizes: {', '.join(PRESETS)} or a JSON file (default small)"
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--steps", type=count, default=1000, help="steps in which everything is trained (default 1000)"
+    )
+    training.add_argument(
+        "--temporal_steps",
+        type=count,
+        default=300,
+        help="cheap steps after these on whole windows, the image encoder at rest; 0 for none (default 300)",
+    )
+    training.add_argument("--batch_size", type=count, default=64, help="clips a step (default 64)")
+    training.add_argument(
+        "--frames_per_clip",
+        type=count,
+        default=2,
+        help="frames encoded of each 16-frame window in --steps, repeated in their neighbours' places; 16 shows "
+        "whole windows at 8 times the cost of 2 (default 2)",
+    )
+    training.add_argument("--lr", type=number, default=1e-3, help="AdamW's peak learning rate (default 1e-3)")
+    training.add_argument(
+        "--weight_decay", type=number, default=0.2, help="of matrices; 0 for none (default 0.2)"
+    )
+    training.add_argument(
+        "--shift",
+        type=count,
+        default=4,
+        help="clips are moved by up to so many pixels; 0 for none (default 4)",
+    )
+    training.add_argument(
+        "--token_dropout",
+        type=number,
+        default=0.15,
+        help="share of the texts' tokens replaced by random ones, against unknown words; 0 for none (default 0.15)",
+    )
+    training.add_argument(
+        "--held_out_episodes",
+        type=number,
+        default=0.15,
+        help="share of the labelled episodes that is only judged by; 0 for none (default 0.15)",
+    )
+    training.add_argument(
+        "--seed", type=count, default=0, help="of the split, the weights and the batches (default 0)"
+    )
+    machine = parser.add_argument_group("machine")
+    machine.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda (default auto: cuda where there is one)"
+    )
+    machine.add_argument(
+        "--num_workers",
+        type=count,
+        default=None,
+        help="processes that read footage; 0 for none (default: cores, at most 8)",
+    )
+    return parser
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> None:
+    args = _parser().parse_args(argv)
+    report_all(_problems(args))
+
+    # ---- labels and texts ----
+    config = load_config(args.config)
+    labels = load_labels(args.labels)
+    wordings_file = args.wordings or find_wordings(args.labels)
+    wordings, held_out_wordings = load_wordings(wordings_file) if wordings_file else ({}, {})
+    if args.held_out_wordings:
+        held_out_wordings = load_wordings(args.held_out_wordings)[0]
+
+    # ---- footage: where it is ----
+    from training.footage import default_workers, find_sources, hold_out, read_clips
+
+    sources, missing = find_sources(
+        {label.episode for label in labels}, args.recordings_dir, args.episodes_dir
+    )
+    where = " or ".join(str(path) for path in (args.recordings_dir, args.episodes_dir) if path)
+    if not sources:
+        raise UserError(
+            f"none of the {len(missing):,} episodes that {args.labels} names is in {where} (the first is "
+            f"{missing[0]}); check the folders"
+        )
+    if missing:
+        lost = sum(label.episode in set(missing) for label in labels)
+        print(f"{lost:,} labels of {len(missing):,} episodes are passed over, for these are not in {where}")
+    labels = [label for label in labels if label.episode in sources]
+    texts, own = texts_by_meaning(labels, wordings)
+    if own and wordings:
+        print(f"no wordings for {', '.join(own)}: the labels' own texts are taken")
+    meanings = list(texts)
+    if len(meanings) < 2:
+        raise UserError(
+            f"{args.labels} shows only {meanings[0]!r}; contrast needs two behaviours or texts at least"
+        )
+    held_texts = _held_out_texts(texts, held_out_wordings)
+
+    # ---- has it been done? ----
+    from steve1.checkpoints import metadata_path, read_metadata, save_mineclip, tensors_hash
+
+    metadata_path(args.out)
+    identity = _identity(args, config, labels, texts, sources)
+    done = read_metadata(args.out)
+    if args.restart_from_checkpoint and args.out.exists() and done:
+        if done.get("identity") == identity:
+            print(f"{args.out} is there already, by the same flags and data: skipped")
+            _report({name: done["accuracy"].get(name) for name in ("seen", "held_out")})
+            return
+        raise UserError(
+            f"{args.out} was made by other flags or data; give another --out, or start anew with "
+            "--restart_from_checkpoint False"
+        )
+
+    # ---- footage: reading it ----
+    window = config.get("window", 16)
+    started = time.monotonic()
+    mineclip = _new_mineclip(config, args.seed, args.device)
+    workers = default_workers() if args.num_workers is None else args.num_workers
+    clips, problems = read_clips(labels, sources, meanings, config["resolution"], window, workers)
+    for problem in problems:
+        print(f"warning: {problem}")
+    shown: dict[str, set[int]] = {}
+    for segment in clips.segments:
+        shown.setdefault(segment.episode, set()).add(segment.meaning)
+    judged = hold_out(shown, args.held_out_episodes, args.seed) if args.held_out_episodes else set()
+    train, held = clips.of(set(shown) - judged), clips.of(judged)
+    print(
+        f"{len(clips.frames):,} labelled frames of {len(shown):,} episodes in {len(clips.segments):,} segments, "
+        f"read in {time.monotonic() - started:.0f} s; {len(held):,} segments of {len(judged):,} episodes are held out"
+    )
+    if not held:
+        print("nothing is held out, so accuracy is not measured")
+
+    # ---- training ----
+    from training.contrast import Contrast
+    from training.contrast_run import resume, run
+
+    names = (
+        "steps",
+        "temporal_steps",
+        "batch_size",
+        "lr",
+        "weight_decay",
+        "frames_per_clip",
+        "token_dropout",
+    )
+    flags = {name: getattr(args, name) for name in (*names, "shift", "seed")}
+    training = Contrast(mineclip, clips, train, list(texts.values()), **flags)
+    checkpoint_dir = args.out.with_name(f"{args.out.stem}_checkpoint")
+    checkpoint = checkpoint_dir / "state.pt"
+    if args.restart_from_checkpoint and checkpoint.exists():
+        resume(checkpoint, training, identity)
+        print(f"going on after step {training.step:,} of {checkpoint}")
+    loss = run(training, checkpoint, identity, checkpoint_dir / "logs")
+
+    # ---- judging and writing ----
+    results = _judge(mineclip, clips, held, texts, held_texts)
+    _report({name: vars(result) for name, result in results.items()})
+    metadata = {
+        "accuracy": {name: vars(result) for name, result in results.items()},
+        "identity": identity,
+        "flags": {
+            name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()
+        },
+        "wordings": texts,
+        "held_out_wordings": held_out_wordings,
+        "held_out_episodes": sorted(judged),
+        "labelled_frames": len(clips.frames),
+        "loss_train": loss,
+        "logit_scale": training.log_scale.exp().item(),
+        "seconds": round(time.monotonic() - started),
+    }
+    mineclip = mineclip.cpu().requires_grad_(True)
+    save_mineclip(mineclip, args.out, metadata)
+    checkpoint.unlink(missing_ok=True)
+    print(f"{args.out}: MineCLIP of width {config['embed_dim']}, hash {tensors_hash(mineclip)[:12]}")
+
+
+def _problems(args: argparse.Namespace) -> list[str]:
+    problems = [
+        f"--{name} {getattr(args, name)}: must be at least {least}"
+        for name, least in (
+            ("steps", 1),
+            ("temporal_steps", 0),
+            ("batch_size", 2),
+            ("frames_per_clip", 1),
+            ("shift", 0),
+            ("seed", 0),
+            ("num_workers", 0),
+        )
+        if getattr(args, name) is not None and getattr(args, name) < least
+    ]
+    if not args.lr > 0:
+        problems.append(f"--lr {args.lr}: must be above 0")
+    if not args.weight_decay >= 0:
+        problems.append(f"--weight_decay {args.weight_decay}: must be at least 0")
+    for name in ("token_dropout", "held_out_episodes"):
+        if not 0 <= getattr(args, name) < 1:
+            problems.append(f"--{name} {getattr(args, name)}: must be at least 0 and below 1")
+    if args.recordings_dir is None and args.episodes_dir is None:
+        problems.append("give --recordings_dir or --episodes_dir, or both")
+    for name in ("recordings_dir", "episodes_dir"):
+        path = getattr(args, name)
+        if path is not None and not path.is_dir():
+            problems.append(f"--{name} {path} is no folder; check the path")
+    for name in ("labels", "wordings", "held_out_wordings"):
+        path = getattr(args, name)
+        if path is not None and not path.exists():
+            problems.append(f"--{name} {path} does not exist; check the path")
+    try:
+        window = load_config(args.config).get("window", 16)
+    except UserError as error:
+        problems.append(str(error))
+    else:
+        if isinstance(window, int) and args.frames_per_clip > 0 and window % args.frames_per_clip:
+            problems.append(
+                f"--frames_per_clip {args.frames_per_clip} does not divide the window of {window} frames"
+            )
+    if args.device not in ("auto", "cpu") and not args.device.startswith("cuda"):
+        problems.append(f"--device {args.device}: choose auto, cpu or cuda")
+    return problems
+
+
+def _held_out_texts(
+    texts: dict[str, list[str]], held_out: dict[str, list[str]]
+) -> dict[str, list[str]] | None:
+    """For each meaning its held-out wordings (those learnt, where it has none); None where none is held out."""
+    learnt = {text for some in texts.values() for text in some}
+    both = sorted(text for some in held_out.values() for text in some if text in learnt)
+    if both:
+        raise UserError(f"the held-out wording {both[0]!r} is also learnt; leave it out of one of the two")
+    if not any(held_out.get(meaning) for meaning in texts):
+        return None
+    return {meaning: held_out.get(meaning) or some for meaning, some in texts.items()}
+
+
+def _identity(
+    args: argparse.Namespace,
+    config: dict,
+    labels: list[Label],
+    texts: dict[str, list[str]],
+    sources: dict[str, Any],
+) -> dict[str, Any]:
+    """What the weights depend on; another run of the same identity would make the same ones."""
+    apart = {
+        "recordings_dir",
+        "episodes_dir",
+        "labels",
+        "wordings",
+        "held_out_wordings",
+        "out",
+        "config",
+        "device",
+    }
+    apart |= {"restart_from_checkpoint", "num_workers"}
+    flags = {name: value for name, value in vars(args).items() if name not in apart}
+    found = [(name, source.jsonl is None, source.size) for name, source in sources.items()]
+    content = json.dumps([[vars(label) for label in labels], texts, found], sort_keys=True)
+    return {**flags, "config": config, "data": hashlib.sha256(content.encode()).hexdigest()[:16]}
+
+
+def _new_mineclip(config: dict, seed: int, device: str) -> MineCLIP:
+    import torch
+
+    from steve1.mineclip import MineCLIP
+    from steve1.mineclip.tokenizer import VOCAB_SIZE
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch finds no GPU here; use --device cpu")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        mineclip = MineCLIP(config)
+    if config["vocab_size"] != VOCAB_SIZE:
+        raise UserError(
+            f"the configuration's vocab_size {config['vocab_size']} is not CLIP's {VOCAB_SIZE}; set it so"
+        )
+    return mineclip.to(device)
+
+
+def _judge(
+    mineclip: MineCLIP,
+    clips: Clips,
+    held: list[Segment],
+    texts: dict[str, list[str]],
+    held_texts: dict[str, list[str]] | None,
+) -> dict[str, Retrieval]:
+    from training.retrieval import embed_segments, retrieve
+
+    if not held:
+        return {}
+    video, meanings = embed_segments(mineclip, clips, held)
+    results = {"seen": retrieve(mineclip, video, meanings, texts)}
+    if held_texts:
+        results["held_out"] = retrieve(mineclip, video, meanings, held_texts)
+    return results
+
+
+def _report(results: dict[str, dict | None]) -> None:
+    for name, title in (("seen", "wordings that were learnt"), ("held_out", "held-out wordings")):
+        result = results.get(name)
+        if result:
+            each = ", ".join(
+                f"{meaning} {share:.2f}" for meaning, share in list(result["by_meaning"].items())[:20]
+            )
+            share = f"{result['accuracy']:.3f} of {result['clips']:,} clips find their text"
+            print(f"held-out episodes, {title}: {share} ({each})")
+
+
+if __name__ == "__main__":
+    main()
