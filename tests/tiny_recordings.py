@@ -53,7 +53,15 @@ def number_of(frame) -> int:
 
 
 def make_video(
-    path, numbers, fps=20, size=(128, 128), codec="libx264", keyframes=None, pix_fmt="yuv420p", container_options=None, **options
+    path,
+    numbers,
+    fps=20,
+    size=(128, 128),
+    codec="libx264",
+    keyframes=None,
+    pix_fmt="yuv420p",
+    container_options=None,
+    **options,
 ) -> Path:
     """Write a video of numbered frames; ``size`` is (width, height), ``keyframes`` the places of forced ones."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +80,9 @@ def make_video(
     return Path(path)
 
 
-def contractor_line(keys=(), buttons=(), new=None, dx=0.0, dy=0.0, hotbar=0, gui=False, x=640.0, y=360.0) -> dict:
+def contractor_line(
+    keys=(), buttons=(), new=None, dx=0.0, dy=0.0, hotbar=0, gui=False, x=640.0, y=360.0
+) -> dict:
     """A contractor line; ``keys`` without the prefix ``key.keyboard.``."""
     names = [f"key.keyboard.{key}" for key in keys]
     buttons = list(buttons)

@@ -58,10 +58,11 @@ def label_frames(
         done = stop
 
     for image in images:
-        recent.append(cv2.resize(image, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_LINEAR))
-        seen += 1
+        # A full window is labelled when a further frame comes: the last one is used up to its end.
         if seen >= window and (seen - window) % (window // 2) == 0:
             label(seen - window // 4)
+        recent.append(cv2.resize(image, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_LINEAR))
+        seen += 1
     if done < seen:
         label(seen)
     pressed = np.concatenate(buttons)

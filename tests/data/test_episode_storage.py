@@ -280,8 +280,14 @@ DAMAGE = {
     "another width": (lambda f: set_metadata(f, embed_dim=7), "6 wide"),
     "no actions": (lambda f: (f / "actions.jsonl").unlink(), "actions.jsonl is missing"),
     "torn actions": (lambda f: rewrite(f / "actions.jsonl", lambda b: b[:-9]), "line 40: it is torn"),
-    "fewer actions": (lambda f: rewrite(f / "actions.jsonl", lambda b: b[: b[:-1].rindex(b"\n") + 1]), "has 39"),
-    "wrong button": (lambda f: rewrite(f / "actions.jsonl", lambda b: b.replace(b'"use":1', b'"use":7')), "use must"),
+    "fewer actions": (
+        lambda f: rewrite(f / "actions.jsonl", lambda b: b[: b[:-1].rindex(b"\n") + 1]),
+        "has 39",
+    ),
+    "wrong button": (
+        lambda f: rewrite(f / "actions.jsonl", lambda b: b.replace(b'"use":1', b'"use":7')),
+        "use must",
+    ),
     "no embeddings": (lambda f: (f / "embeds_attn.pkl").unlink(), "embeds_attn.pkl is missing"),
     "torn embeddings": (lambda f: rewrite(f / "embeds_attn.pkl", lambda b: b[:50]), "not a readable pickle"),
     "fewer embeddings": (lambda f: wrong_embeds(f, lambda rows: rows[:-1]), "has 39 rows"),

@@ -1,3 +1,5 @@
+import itertools
+
 import av
 import cv2
 import numpy as np
@@ -72,7 +74,9 @@ def test_reading_beyond_the_end_says_where_it_ends(tmp_path):
 
 def test_resampling_shows_at_each_tick_what_is_seen_then(tmp_path):
     faster = make_video(tmp_path / "fast.mp4", range(60), fps=30)
-    assert [number_of(frame) for frame in decode_resampled(faster)] == [int(k * 1.5 + 1e-6) for k in range(40)]
+    assert [number_of(frame) for frame in decode_resampled(faster)] == [
+        int(k * 1.5 + 1e-6) for k in range(40)
+    ]
     slower = make_video(tmp_path / "slow.mkv", range(10), fps=10)
     assert [number_of(frame) for frame in decode_resampled(slower)] == [k // 2 for k in range(20)]
     assert len(frame_times(faster)) == 60
@@ -91,7 +95,8 @@ def test_files_that_are_no_video_are_named(tmp_path):
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="the real clips are only beside a developer's checkout")
 @pytest.mark.parametrize("clip", ["build_gate_5", "build_pillar_0"])
 def test_real_footage_is_kept_at_40_db_in_9_kb_a_frame(tmp_path, clip):
-    frames = np.stack([cv2.resize(frame, (128, 128)) for frame in decode(MEDIA / f"{clip}.mp4")])
+    footage = itertools.islice(decode(MEDIA / f"{clip}.mp4"), 300)
+    frames = np.stack([cv2.resize(frame, (128, 128)) for frame in footage])
     writer = VideoWriter(tmp_path / "v.mp4", 128, 128)
     for frame in frames:
         writer.add(frame)
