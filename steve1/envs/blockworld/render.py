@@ -65,40 +65,39 @@ def _sky(dx, dy, dz, ox, oz, oy, tick, clouds, colour):
 
 
 @njit(cache=True)
-def _beam(field, size, tall, ox, oy, oz, corners, limit):
+def _beam(field, size, tall, place, corners, limit, work):
     """How far all rays between four run through nothing; -1 where they all end in the sky.
 
-    ``corners``: float64 [4, 3]. At any distance the rays between lie within the box around the four, so as long as an
+    ``place`` [3]: the eye; ``corners`` [4, 3]; ``work`` [3, 3]: room to work in. At any distance the rays between lie within the box around the four, so as long as an
     empty box of the field holds that box, nothing is in any ray's way. Stops early rather than look closer.
     """
-    sign = np.empty(3)
-    start = np.empty(3)
+    # Mirrored so that all run up: the start, and the least and greatest rise along each axis.
+    start, low, high = work[0], work[1], work[2]
     octant = 0
     for i in range(3):
-        sign[i] = 1.0 if corners[0, i] > 0.0 else -1.0
+        down = corners[0, i] < 0.0
+        octant = 2 * octant + (1 if down else 0)
+        start[i], low[i], high[i] = (-place[i] if down else place[i]), 1e9, 0.0
         for k in range(4):
-            if corners[k, i] * sign[i] < _STEEPEST:
+            rise = -corners[k, i] if down else corners[k, i]
+            if rise < _STEEPEST:
                 return 0.0
-        octant = 2 * octant + (0 if sign[i] > 0.0 else 1)
-    start[0], start[1], start[2] = ox * sign[0], oy * sign[1], oz * sign[2]
-    cell = np.empty(3, np.int64)
-    place = np.empty(3, np.int64)
+            low[i], high[i] = min(low[i], rise), max(high[i], rise)
+    mx, my, mz = -(octant >> 2 & 1), -(octant >> 1 & 1), -(octant & 1)
     t = 0.0
     while True:
-        for i in range(3):
-            low = np.abs(corners[:, i]).min()
-            cell[i] = math.floor(start[i] + t * low)
-            place[i] = cell[i] if sign[i] > 0.0 else -1 - cell[i]
-        x, y, z = place[0] & (size - 1), place[1], place[2] & (size - 1)
+        cx = math.floor(start[0] + t * low[0])
+        cy = math.floor(start[1] + t * low[1])
+        cz = math.floor(start[2] + t * low[2])
+        x, y, z = (cx ^ mx) & (size - 1), cy ^ my, (cz ^ mz) & (size - 1)
         room = field[((octant * size + x) * tall + y) * size + z]
         if room == _SKY:
             return -1.0
         if room >= _BLOCK:
             return t
-        leave = 1e9
-        for i in range(3):
-            high = np.abs(corners[:, i]).max()
-            leave = min(leave, (cell[i] + (1 if i == 1 and room & _FLAT else room & 15) - start[i]) / high)
+        side = np.int64(room & 15)
+        leave = min((cx + side - start[0]) / high[0], (cz + side - start[2]) / high[2])
+        leave = min(leave, (cy + (1 if room & _FLAT else side) - start[1]) / high[1])
         if leave >= limit:
             return -1.0
         if leave < t + 1e-3:
@@ -144,43 +143,32 @@ def cast(
     under_water = _WET <= inside < _SKY
     colour = np.zeros(3)
     texel_at = height / (scale * 2.0) / 16.0  # distance where one texel is one pixel
-    corners = np.empty((4, 3))
+    corners, work, place = np.empty((4, 3)), np.empty((3, 3)), np.array([ox, oy, oz])
+    wide = scale * width / height
     for tile in range(((height + _TILE - 1) // _TILE) * ((width + _TILE - 1) // _TILE)):
         first_row = tile // ((width + _TILE - 1) // _TILE) * _TILE
         first_column = tile % ((width + _TILE - 1) // _TILE) * _TILE
         last_row, last_column = min(first_row + _TILE, height) - 1, min(first_column + _TILE, width) - 1
+        nearest = 1e9
         for k in range(4):
             v = (1.0 - (2 * (first_row if k < 2 else last_row) + 1.0) / height) * scale
-            u = ((2 * (first_column if k % 2 else last_column) + 1.0) / width - 1.0) * scale * width / height
+            u = ((2 * (first_column if k % 2 else last_column) + 1.0) / width - 1.0) * wide
+            nearest = min(nearest, math.sqrt(1.0 + u * u + v * v))
             for i in range(3):
                 corners[k, i] = basis[0, i] + u * basis[1, i] + v * basis[2, i]
-        clear = _beam(field, size, tall, ox, oy, oz, corners, VIEW)
+        limit = VIEW / nearest
+        clear = _beam(field, size, tall, place, corners, limit, work)
+        stop = int(limit * 1048576.0)
         for pixel in range(_TILE * _TILE):
             row, column = first_row + pixel // _TILE, first_column + pixel % _TILE
             if row >= height or column >= width:
                 continue
-            v = (1.0 - (2 * row + 1.0) / height) * scale
-            u = ((2 * column + 1.0) / width - 1.0) * scale * width / height
+            v = scale - (2 * row + 1.0) * (scale / height)
+            u = (2 * column + 1.0) * (wide / width) - wide
             dx = basis[0, 0] + u * basis[1, 0] + v * basis[2, 0]
             dy = basis[0, 1] + u * basis[1, 1] + v * basis[2, 1]
             dz = basis[0, 2] + u * basis[1, 2] + v * basis[2, 2]
             length = math.sqrt(1.0 + u * u + v * v)
-            limit = VIEW / length
-            stop = int(limit * 1048576.0) if clear >= 0.0 else 0
-            ax, ay, az = max(abs(dx), _STEEPEST), max(abs(dy), _STEEPEST), max(abs(dz), _STEEPEST)
-            inv_x, inv_y, inv_z = 1.0 / ax, 1.0 / ay, 1.0 / az
-            mx = 0 if dx > 0.0 else -1
-            my = 0 if dy > 0.0 else -1
-            mz = 0 if dz > 0.0 else -1
-            sx = ox if dx > 0.0 else -ox
-            sy = oy if dy > 0.0 else -oy
-            sz = oz if dz > 0.0 else -oz
-            # Fixed point: start, direction and inverse of each axis.
-            px, py, pz = int(sx * 4294967296.0), int(sy * 4294967296.0), int(sz * 4294967296.0)
-            ix, iy, iz = int(ax * 4294967296.0), int(ay * 4294967296.0), int(az * 4294967296.0)
-            jx, jy, jz = int(inv_x * 1048576.0) + 1, int(inv_y * 1048576.0) + 1, int(inv_z * 1048576.0) + 1
-            octant = ((mx & 4) | (my & 2) | (mz & 1)) * size * tall * size
-            t = int(clear * 1048576.0)
             hit = False
             water_in = 0.0 if under_water else -1.0
             water_out = -1.0
@@ -194,96 +182,115 @@ def cast(
             near = 0.0
             red = green = blue = 0.0
             x = y = z = 0
-            while 0 <= t < stop:
-                cx = (px + ((t * ix) >> 20)) >> 32
-                cy = (py + ((t * iy) >> 20)) >> 32
-                cz = (pz + ((t * iz) >> 20)) >> 32
-                x, y, z = (cx ^ mx) & wrap, cy ^ my, (cz ^ mz) & wrap
-                cell: Any = np.int64(field[np.uint64(octant + ((x * tall + y) * size + z))])
-                room = cell & 15
-                tall_room = 1 if cell & _FLAT else room
-                if cell >= _BLOCK:
-                    if cell == _SKY:
-                        break
-                    # Where the ray came in: the last of the three near sides that it crossed.
-                    tx, ty, tz = (cx - sx) * inv_x, (cy - sy) * inv_y, (cz - sz) * inv_z
-                    if tx > ty and tx > tz:
-                        near, axis = tx, 0
-                    elif ty > tz:
-                        near, axis = ty, 1
-                    else:
-                        near, axis = tz, 2
-                    near = max(near, 0.0)
-                    if cell >= _WET:
-                        tall_room = room
-                        if water_in < 0.0:
-                            water_in = near
-                            ly = y + 1 if axis == 1 and my else y
-                            surface_light = glow[light[x, ly, z]] if ly < tall else 1.0
-                            if axis == 1:
-                                # Two slow waves over the surface.
-                                wx, wz = ox + near * dx, oz + near * dz
-                                wave = math.sin(wx * 1.3 + tick * 0.05)
-                                wave += math.sin(wz * 1.7 - tick * 0.04 + wx * 0.6)
-                                surface = 1.0 + 0.07 * wave
-                    elif plant[cell - _BLOCK]:
-                        cell -= _BLOCK
-                        room = tall_room = 1
-                        if under_water and water_out < 0.0:
-                            water_out = near
-                        lx, lz = ox - (cx ^ mx), oz - (cz ^ mz)
-                        near = 1e9
-                        picture = faces[cell, 0]
-                        for side in range(2):
-                            slope = dx - dz if side == 0 else dx + dz
-                            if abs(slope) > 1e-9:
-                                s = (lz - lx) / slope if side == 0 else (1.0 - lx - lz) / slope
-                                across, rise = lx + s * dx, oy + s * dy - y
-                                if (
-                                    0.0 < s < near
-                                    and 0.0 <= across < 1.0
-                                    and 0.0 <= rise < 1.0
-                                    and pictures[
-                                        0, picture, int((1.0 - rise) * 15.999), int(across * 16.0), 3
-                                    ]
-                                ):
-                                    near, tu, tv = s, across, 1.0 - rise
-                        if near < 1e8:
-                            hit = True
-                            axis = 3
-                            shade = glow[light[x, y, z]]
+            if clear >= 0.0:
+                ax, ay, az = max(abs(dx), _STEEPEST), max(abs(dy), _STEEPEST), max(abs(dz), _STEEPEST)
+                inv_x, inv_y, inv_z = 1.0 / ax, 1.0 / ay, 1.0 / az
+                mx = 0 if dx > 0.0 else -1
+                my = 0 if dy > 0.0 else -1
+                mz = 0 if dz > 0.0 else -1
+                sx = ox if dx > 0.0 else -ox
+                sy = oy if dy > 0.0 else -oy
+                sz = oz if dz > 0.0 else -oz
+                # Fixed point: start, direction and inverse of each axis.
+                px, py, pz = int(sx * 4294967296.0), int(sy * 4294967296.0), int(sz * 4294967296.0)
+                ix, iy, iz = int(ax * 4294967296.0), int(ay * 4294967296.0), int(az * 4294967296.0)
+                jx, jy, jz = (
+                    int(inv_x * 1048576.0) + 1,
+                    int(inv_y * 1048576.0) + 1,
+                    int(inv_z * 1048576.0) + 1,
+                )
+                octant = ((mx & 4) | (my & 2) | (mz & 1)) * size * tall * size
+                t = int(clear * 1048576.0)
+                while t < stop:
+                    cx = (px + ((t * ix) >> 20)) >> 32
+                    cy = (py + ((t * iy) >> 20)) >> 32
+                    cz = (pz + ((t * iz) >> 20)) >> 32
+                    x, y, z = (cx ^ mx) & wrap, cy ^ my, (cz ^ mz) & wrap
+                    cell: Any = np.int64(field[np.uint64(octant + ((x * tall + y) * size + z))])
+                    room = cell & 15
+                    tall_room = 1 if cell & _FLAT else room
+                    if cell >= _BLOCK:
+                        if cell == _SKY:
                             break
-                    else:
-                        hit = True
-                        cell -= _BLOCK
-                        hx, hy, hz = ox + near * dx, oy + near * dy, oz + near * dz
-                        fx, fy, fz = cx, cy, cz
-                        if axis == 1:
-                            tu, tv = hx - math.floor(hx), hz - math.floor(hz)
-                            picture = faces[cell, 1] if my else faces[cell, 2]
-                            shade = 1.0 if my else 0.5
-                            fy -= 1
-                        elif axis == 0:
-                            tu, tv = hz - math.floor(hz), y + 1.0 - hy
-                            picture = faces[cell, 0]
-                            shade = 0.62
-                            fx -= 1
+                        # Where the ray came in: the last of the three near sides that it crossed.
+                        tx, ty, tz = (cx - sx) * inv_x, (cy - sy) * inv_y, (cz - sz) * inv_z
+                        if tx > ty and tx > tz:
+                            near, axis = tx, 0
+                        elif ty > tz:
+                            near, axis = ty, 1
                         else:
-                            tu, tv = hx - math.floor(hx), y + 1.0 - hy
+                            near, axis = tz, 2
+                        near = max(near, 0.0)
+                        if cell >= _WET:
+                            tall_room = room
+                            if water_in < 0.0:
+                                water_in = near
+                                ly = y + 1 if axis == 1 and my else y
+                                surface_light = glow[light[x, ly, z]] if ly < tall else 1.0
+                                if axis == 1:
+                                    # Two slow waves over the surface.
+                                    wx, wz = ox + near * dx, oz + near * dz
+                                    wave = math.sin(wx * 1.3 + tick * 0.05)
+                                    wave += math.sin(wz * 1.7 - tick * 0.04 + wx * 0.6)
+                                    surface = 1.0 + 0.07 * wave
+                        elif plant[cell - _BLOCK]:
+                            cell -= _BLOCK
+                            room = tall_room = 1
+                            if under_water and water_out < 0.0:
+                                water_out = near
+                            lx, lz = ox - (cx ^ mx), oz - (cz ^ mz)
+                            near = 1e9
                             picture = faces[cell, 0]
-                            shade = 0.8
-                            fz -= 1
-                        fy ^= my
-                        if 0 <= fy < tall:
-                            shade *= glow[light[(fx ^ mx) & wrap, fy, (fz ^ mz) & wrap]]
-                        break
-                elif under_water and water_out < 0.0:
-                    water_out = t / 1048576.0
-                # On to the far side of the empty box: (border - start) * inverse, the least of the three.
-                far_x = ((((cx + room) << 32) - px + 4095) >> 12) * jx
-                far_y = ((((cy + tall_room) << 32) - py + 4095) >> 12) * jy
-                far_z = ((((cz + room) << 32) - pz + 4095) >> 12) * jz
-                t = (min(min(far_x, far_y), far_z) >> 20) + 2
+                            for side in range(2):
+                                slope = dx - dz if side == 0 else dx + dz
+                                if abs(slope) > 1e-9:
+                                    s = (lz - lx) / slope if side == 0 else (1.0 - lx - lz) / slope
+                                    across, rise = lx + s * dx, oy + s * dy - y
+                                    if (
+                                        0.0 < s < near
+                                        and 0.0 <= across < 1.0
+                                        and 0.0 <= rise < 1.0
+                                        and pictures[
+                                            0, picture, int((1.0 - rise) * 15.999), int(across * 16.0), 3
+                                        ]
+                                    ):
+                                        near, tu, tv = s, across, 1.0 - rise
+                            if near < 1e8:
+                                hit = True
+                                axis = 3
+                                shade = glow[light[x, y, z]]
+                                break
+                        else:
+                            hit = True
+                            cell -= _BLOCK
+                            hx, hy, hz = ox + near * dx, oy + near * dy, oz + near * dz
+                            fx, fy, fz = cx, cy, cz
+                            if axis == 1:
+                                tu, tv = hx - math.floor(hx), hz - math.floor(hz)
+                                picture = faces[cell, 1] if my else faces[cell, 2]
+                                shade = 1.0 if my else 0.5
+                                fy -= 1
+                            elif axis == 0:
+                                tu, tv = hz - math.floor(hz), y + 1.0 - hy
+                                picture = faces[cell, 0]
+                                shade = 0.62
+                                fx -= 1
+                            else:
+                                tu, tv = hx - math.floor(hx), y + 1.0 - hy
+                                picture = faces[cell, 0]
+                                shade = 0.8
+                                fz -= 1
+                            fy ^= my
+                            if 0 <= fy < tall:
+                                shade *= glow[light[(fx ^ mx) & wrap, fy, (fz ^ mz) & wrap]]
+                            break
+                    elif under_water and water_out < 0.0:
+                        water_out = t / 1048576.0
+                    # On to the far side of the empty box: (border - start) * inverse, the least of the three.
+                    far_x = ((((cx + room) << 32) - px + 4095) >> 12) * jx
+                    far_y = ((((cy + tall_room) << 32) - py + 4095) >> 12) * jy
+                    far_z = ((((cz + room) << 32) - pz + 4095) >> 12) * jz
+                    t = (min(min(far_x, far_y), far_z) >> 20) + 2
             if hit:
                 distance = near * length
                 level = 0
@@ -310,8 +317,8 @@ def cast(
                 depth = ((water_out if water_out >= 0.0 else near) - water_in) * length
                 if under_water:
                     part = 0.42 + 0.58 * min(depth / 18.0, 1.0)
-                    lit = 0.55
-                    tint_r, tint_g, tint_b = 28.0, 78.0, 190.0
+                    lit = 0.85
+                    tint_r, tint_g, tint_b = 34.0, 88.0, 200.0
                 else:
                     part = 0.5 + 0.5 * depth / (depth + 5.0)
                     lit = surface_light * surface
