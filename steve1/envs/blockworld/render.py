@@ -68,8 +68,9 @@ def _sky(dx, dy, dz, ox, oz, oy, tick, clouds, colour):
 def _beam(field, size, tall, place, corners, limit, work):
     """How far all rays between four run through nothing; -1 where they all end in the sky.
 
-    ``place`` [3]: the eye; ``corners`` [4, 3]; ``work`` [3, 3]: room to work in. At any distance the rays between lie within the box around the four, so as long as an
-    empty box of the field holds that box, nothing is in any ray's way. Stops early rather than look closer.
+    ``place`` [3]: the eye; ``corners`` [4, 3]; ``work`` [3, 3]: room to work in. At any distance the rays between lie
+    within the box around the four, so as long as an empty box of the field holds that one, nothing is in any ray's
+    way. Stops early rather than look closer.
     """
     # Mirrored so that all run up: the start, and the least and greatest rise along each axis.
     start, low, high = work[0], work[1], work[2]
