@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steve1.cli import UserError, count, entry_point, number, report_all
+from steve1.cli import count, entry_point, number, report_all
 from steve1.config import data_root, version, weights_dir
 from steve1.envs import ENV_NAMES
 from steve1.prompts import PUBLISHED_PROMPTS
@@ -338,10 +338,7 @@ def play_all(
     from tqdm import tqdm
 
     from steve1.envs import make_env
-    from steve1.film import Film
-    from steve1.files import write_json
     from steve1.MineRLConditionalAgent import check_env
-    from steve1.rollout import play
 
     scales = list(dict.fromkeys(film.cond_scale for film in films))
     batches = []
@@ -360,40 +357,54 @@ def play_all(
             tqdm(total=len(films) * args.gameplay_length, unit="frame", unit_scale=True, mininterval=1)
         )
         for rows in batches:
+            goal_rows = torch.stack([goals[row] for row in rows])
             batch = [films[row] for row in rows]
-            with ExitStack() as open_films:
-                reels = [open_films.enter_context(Film(film.video, film.caption)) for film in batch]
-                figures = play(
-                    policy,
-                    envs[: len(rows)],
-                    [film.seed for film in batch],
-                    torch.stack([goals[row] for row in rows]),
-                    args.gameplay_length,
-                    batch[0].cond_scale,
-                    args.deterministic,
-                    watch=lambda row, pov, reels=reels: reels[row].add(pov),
-                    tick=lambda rows=rows: bar.update(len(rows)),
-                )
-                # The JSON first: a video that is there always has its counts.
-                for film, measured in zip(batch, figures, strict=True):
-                    write_json(
-                        film.json,
-                        {
-                            "name": film.name,
-                            "kind": film.kind,
-                            "prompt": film.prompt,
-                            "seed": film.seed,
-                            "cond_scale": film.cond_scale,
-                            "deterministic": args.deterministic,
-                            "gameplay_length": args.gameplay_length,
-                            "frames": measured.steps,
-                            "ended_early": measured.steps < args.gameplay_length,
-                            "world": world,
-                            **origin,
-                            "version": version(),
-                            "measures": measured.result(),
-                        },
-                    )
+            _play_batch(args, policy, envs[: len(rows)], batch, goal_rows, {"world": world, **origin}, bar)
+
+
+def _play_batch(
+    args: argparse.Namespace,
+    policy: MinecraftAgentPolicy,
+    envs: Sequence[Any],
+    batch: Sequence[Episode],
+    goals: torch.Tensor,
+    note: dict[str, Any],
+    bar: Any,
+) -> None:
+    from steve1.files import write_json
+    from steve1.film import Film
+    from steve1.rollout import play
+
+    with ExitStack() as open_films:
+        reels = [open_films.enter_context(Film(film.video, film.caption)) for film in batch]
+        figures = play(
+            policy,
+            envs,
+            [film.seed for film in batch],
+            goals,
+            args.gameplay_length,
+            batch[0].cond_scale,
+            args.deterministic,
+            watch=lambda row, pov: reels[row].add(pov),
+            tick=lambda: bar.update(len(batch)),
+        )
+        # The JSON first: a video that is there always has its counts.
+        for film, measured in zip(batch, figures, strict=True):
+            content = {
+                "name": film.name,
+                "kind": film.kind,
+                "prompt": film.prompt,
+                "seed": film.seed,
+                "cond_scale": film.cond_scale,
+                "deterministic": args.deterministic,
+                "gameplay_length": args.gameplay_length,
+                "frames": measured.steps,
+                "ended_early": measured.steps < args.gameplay_length,
+                **note,
+                "version": version(),
+                "measures": measured.result(),
+            }
+            write_json(film.json, content)
 
 
 def _read_json(film: Episode) -> dict[str, Any]:

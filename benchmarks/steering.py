@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +99,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     playing.add_argument("--gameplay_length", type=count, default=200, help="frames an episode (default 200)")
     playing.add_argument("--num_envs", type=count, default=16, help="worlds in a batch (default 16)")
-    playing.add_argument("--processes", type=count, default=2, help="batches played at once (default 2)")
+    playing.add_argument(
+        "--processes",
+        type=count,
+        default=2,
+        help="batches played at once; 1 plays in this process (default 2)",
+    )
     playing.add_argument("--env", choices=ENV_NAMES, default="blockworld", help="world (default blockworld)")
     parser.add_argument("--out", type=Path, default=None, help="JSON to write (default: none)")
     args = parser.parse_args(argv)
@@ -198,9 +206,6 @@ def play_all(
     args: argparse.Namespace, goals: dict[str, np.ndarray], seeds: Sequence[int]
 ) -> dict[str, list[Figures]]:
     """Each prompt's figures, a row a seed."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
     import numpy as np
     from tqdm import tqdm
 
@@ -215,23 +220,28 @@ def play_all(
         for first in range(0, len(rows), args.num_envs)
     ]
     setup = (args.in_model, args.in_weights, args.env, max(len(rows) for rows, _ in jobs))
+    calls = [
+        (
+            np.stack([goals[name][row] for name, row in rows]),
+            [seeds[row] for _, row in rows],
+            args.gameplay_length,
+            scale,
+        )
+        for rows, scale in jobs
+    ]
     played: dict[str, list[Figures]] = {name: [{}] * len(seeds) for name in goals}
-    with ProcessPoolExecutor(
-        min(args.processes, len(jobs)), multiprocessing.get_context("spawn"), _begin_worker, setup
-    ) as pool:
-        running = [
-            pool.submit(
-                _play_batch,
-                np.stack([goals[name][row] for name, row in rows]),
-                [seeds[row] for _, row in rows],
-                args.gameplay_length,
-                scale,
-            )
-            for rows, scale in jobs
-        ]
-        batches = zip(jobs, running, strict=True)
+    with ExitStack() as stack:
+        processes = min(args.processes, len(jobs))
+        if processes == 1:
+            _begin_worker(*setup)
+            results: Iterator[list[Figures]] = (_play_batch(*call) for call in calls)
+        else:
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(processes, context, _begin_worker, setup))
+            results = pool.map(_play_batch, *zip(*calls, strict=True))
+        batches = zip(jobs, results, strict=True)
         for (rows, _), result in tqdm(batches, total=len(jobs), unit="batch", mininterval=1):
-            for (name, row), figures in zip(rows, result.result(), strict=True):
+            for (name, row), figures in zip(rows, result, strict=True):
                 played[name][row] = figures
     return played
 
@@ -244,7 +254,7 @@ def judge(played: dict[str, list[Figures]]) -> dict[str, dict[str, Any]]:
     from steve1.intervals import mean_interval
     from steve1.measures import own_measure
 
-    verdicts = {}
+    verdicts: dict[str, dict[str, Any]] = {}
     for name, rows in played.items():
         if name == BASELINE:
             continue

@@ -13,8 +13,8 @@ import torch
 
 from steve1.checkpoints import load_pickle, read_metadata, tensors_hash
 from steve1.cli import UserError
-from steve1.MineRLConditionalAgent import row_generator
 from steve1.mineclip import MineCLIP
+from steve1.MineRLConditionalAgent import row_generator
 
 Prior = Callable[..., torch.Tensor]
 

@@ -25,7 +25,7 @@ def play(
     cond_scale: float | None = None,
     deterministic: bool = False,
     watch: Watch | None = None,
-    tick: Callable[[], None] | None = None,
+    tick: Callable[[], object] | None = None,
 ) -> list[EpisodeMeasures]:
     """Play one episode of up to ``steps`` steps in each of N worlds, in one batch.
 

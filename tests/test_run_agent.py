@@ -1,0 +1,279 @@
+"""run_agent end to end on tiny models: films, counts, skipping, refusals."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import VECTORS
+from tiny_agent import WIDTH, PictureWorld, load_script, make_models
+
+from data.video import decode, video_info
+from steve1.checkpoints import dump_pickle, load_model_file, save_weights
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.envs.spaces import noop_action
+from steve1.measures import MEASURES
+from steve1.prompts import PUBLISHED_PROMPTS
+
+ROOT = Path(__file__).parents[1]
+run_agent = load_script("run_agent.py")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def worlds(monkeypatch):
+    """Pictures instead of a game; the list of worlds that were made."""
+    made = []
+
+    def make_env(name, seed=None):
+        made.append(PictureWorld())
+        return made[-1]
+
+    monkeypatch.setattr("steve1.envs.make_env", make_env)
+    return made
+
+
+def run(models, folder, *flags):
+    run_agent.main(
+        [*models, "--save_dirpath", str(folder), "--gameplay_length", "5", "--device", "cpu", *flags]
+    )
+
+
+def failure(capsys, *argv):
+    with pytest.raises(SystemExit) as stopped:
+        run_agent.main(list(argv))
+    return stopped.value.code, capsys.readouterr().err
+
+
+def test_an_episode_in_blockworld(models, tmp_path, capsys):
+    prompt = "look at the sky"
+    run(models, tmp_path, "--env", "blockworld", "--custom_text_prompt", prompt, "--seed", "7")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "look_at_the_sky_text_seed7.json",
+        "look_at_the_sky_text_seed7.mp4",
+    ]
+    video = tmp_path / "look_at_the_sky_text_seed7.mp4"
+    frames = list(decode(video))
+    info = video_info(video)
+    assert (len(frames), info.fps, info.width) == (5, 20, 640)
+    picture, strip = np.split(frames[0], [360])
+    assert strip.min() < 20
+    assert strip.max() > 200
+    assert picture.std() > 20
+    content = json.loads(video.with_suffix(".json").read_text())
+    assert (content["prompt"], content["seed"], content["cond_scale"]) == (prompt, 7, 6.0)
+    assert (content["frames"], content["ended_early"], content["world"]) == (5, False, "BlockWorldEnv")
+    assert (
+        len(content["in_weights_hash"]) == len(content["mineclip_hash"]) == len(content["prior_hash"]) == 64
+    )
+    assert set(content["measures"]) == set(MEASURES)
+    said = capsys.readouterr().out
+    assert "looking_up" in said
+    assert "logs_held (logs)" in said
+
+
+def test_films_play_in_browsers(models, worlds, tmp_path):
+    import av
+
+    run(models, tmp_path, "--custom_text_prompt", "go")
+    video = tmp_path / "go_text_seed0.mp4"
+    with av.open(str(video)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+    content = video.read_bytes()
+    assert 0 < content.find(b"moov") < content.find(b"mdat")
+
+
+def test_what_exists_is_skipped_and_what_differs_is_said(models, worlds, tmp_path, capsys):
+    run(models, tmp_path, "--custom_text_prompt", "go")
+    before = (tmp_path / "go_text_seed0.mp4").stat().st_mtime_ns
+    run(models, tmp_path, "--custom_text_prompt", "go", "--custom_text_prompt", "stay")
+    said = capsys.readouterr().out
+    assert "go_text_seed0.mp4 exists and is skipped\n" in said
+    assert "1 videos made, 1 were there" in said
+    assert (tmp_path / "go_text_seed0.mp4").stat().st_mtime_ns == before
+    assert len(worlds) == 2
+    run(models, tmp_path, "--custom_text_prompt", "go", "--cond_scale", "2")
+    assert "skipped, though it was made with cond_scale 6.0" in capsys.readouterr().out
+    assert len(worlds) == 2
+
+
+def test_worlds_side_by_side_play_as_one_after_the_other(models, worlds, tmp_path):
+    flags = ("--custom_text_prompt", "go", "stay", "--num_seeds", "2")
+    run(models, tmp_path / "one", *flags)
+    run(models, tmp_path / "three", *flags, "--num_envs", "3")
+    assert len(worlds) == 1 + 3
+    assert all(world.closed for world in worlds)
+    films = sorted(path.name for path in (tmp_path / "one").glob("*.mp4"))
+    assert len(films) == 4
+    for name in films:
+        ours, theirs = (list(decode(tmp_path / folder / name)) for folder in ("one", "three"))
+        assert np.array_equal(ours, theirs)
+
+
+def test_the_published_prompts_text_and_visual(models, worlds, tmp_path, monkeypatch):
+    (tmp_path / "visual").mkdir()
+    dump_pickle(np.ones((1, WIDTH), np.float32), tmp_path / "visual" / "sky.pkl")
+    played = []
+
+    def act(self, povs, goals):
+        played.append((self.cond_scale, goals))
+        return [noop_action() for _ in povs]
+
+    monkeypatch.setattr("steve1.rollout.AgentBatch.act", act)
+    run(
+        models,
+        tmp_path / "films",
+        *("--visual_prompts_dir", str(tmp_path / "visual"), "--no_goal", "--num_envs", "11"),
+        *("--gameplay_length", "1"),
+    )
+    names = {path.stem for path in (tmp_path / "films").glob("*.mp4")}
+    assert names == {f"{name}_text_seed0" for name in PUBLISHED_PROMPTS} | {
+        "sky_visual_seed0",
+        "no_goal_seed0",
+    }
+    text, visual, baseline = played
+    assert [scale for scale, _ in played] == [6.0, 7.0, None]
+    assert text[1].shape == (11, WIDTH)
+    assert torch.equal(visual[1], torch.ones(1, WIDTH))
+    assert torch.equal(baseline[1], torch.zeros(1, WIDTH))
+    captions = [film.caption for film in films(["--no_goal"])]
+    assert captions[0] == "dig as far as possible"
+    assert captions[-1] == "no goal"
+
+
+def films(flags):
+    args = [*("--in_model", __file__, "--in_weights", __file__, "--mineclip_weights", __file__), *flags]
+    return run_agent.episodes(run_agent.parse(args))
+
+
+def test_the_prompts_are_the_recorded_ones():
+    recorded = json.loads((VECTORS / "clip_tokens.json").read_text())
+    assert list(PUBLISHED_PROMPTS.values()) == [entry["text"] for entry in recorded[:11]]
+
+
+def test_the_prior_is_sampled_once_an_episode_and_by_its_seed(models, worlds, tmp_path, monkeypatch):
+    played: dict = {}
+
+    def act(self, povs, goals):
+        played.setdefault(self, []).append(goals)
+        return [noop_action() for _ in povs]
+
+    monkeypatch.setattr("steve1.rollout.AgentBatch.act", act)
+    run(models, tmp_path / "a", "--custom_text_prompt", "go", "--num_seeds", "2", "--num_envs", "2")
+    run(models, tmp_path / "b", "--custom_text_prompt", "go", "--seed", "1")
+    run(models[:-2], tmp_path / "c", "--custom_text_prompt", "go")
+    both, second, raw = played.values()
+    assert all(torch.equal(goals, both[0]) for goals in both)
+    assert not torch.equal(both[0][0], both[0][1])
+    assert torch.equal(both[0][1], second[0][0])
+    assert not torch.equal(raw[0][0], both[0][0])
+
+
+def test_a_stopped_run_leaves_nothing_half_written(models, worlds, tmp_path, monkeypatch):
+    steps = []
+
+    def fail(self, action):
+        steps.append(action)
+        if len(steps) == 4:
+            raise OSError(28, "no space left on device", "films")
+        return self._obs(), 0.0, False, {}
+
+    monkeypatch.setattr(PictureWorld, "step", fail)
+    with pytest.raises(SystemExit):
+        run(models, tmp_path, "--custom_text_prompt", "go")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_prompts_differ_as_the_prompts_do():
+    texts = ["look at the sky", "Look at the sky!", "天空を見る", "天空", "x" * 100, "x" * 101, "a/b", "a b"]
+    names = [run_agent.slug(text) for text in texts]
+    assert names[0] == "look_at_the_sky"
+    assert len(set(names)) == len(names)
+    assert all(name and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_") for name in names)
+    assert max(map(len, names)) < 80
+
+
+def test_all_mistakes_of_flags_are_listed(capsys):
+    code, said = failure(
+        capsys,
+        *("--in_model", "no.model", "--gameplay_length", "0", "--num_envs", "0", "--num_seeds", "0"),
+        *("--cond_scale", "-1", "--custom_text_prompt", " "),
+    )
+    assert code == 2
+    for part in (
+        "no.model",
+        "--gameplay_length 0",
+        "--num_envs 0",
+        "--num_seeds 0",
+        "--cond_scale -1",
+        "is empty",
+    ):
+        assert part in said
+
+
+def test_another_mineclip_is_refused_unless_allowed(worlds, tmp_path, capsys):
+    models = make_models(tmp_path, mineclip_hash="c0ffee" * 10)
+    flags = (
+        "--custom_text_prompt",
+        "go",
+        "--save_dirpath",
+        str(tmp_path / "films"),
+        "--gameplay_length",
+        "2",
+    )
+    code, said = failure(capsys, *models, *flags)
+    assert code == 1
+    assert "policy.weights was trained with another MineCLIP (c0ffeec0ffee)" in said
+    assert "--allow_other_mineclip" in said
+    assert not (tmp_path / "films").exists()
+    run_agent.main([*models, *flags, "--allow_other_mineclip"])
+    assert len(list((tmp_path / "films").iterdir())) == 2
+
+
+def test_embeddings_of_another_width_are_refused(models, worlds, tmp_path, capsys):
+    wide = json.loads(Path(models[1]).read_text())
+    wide["model"]["args"]["net"]["args"]["mineclip_embed_dim"] = 6
+    (tmp_path / "wide.json").write_text(json.dumps(wide))
+    policy = MinecraftAgentPolicy(*load_model_file(tmp_path / "wide.json"))
+    save_weights(policy, tmp_path / "six.weights")
+    code, said = failure(
+        capsys,
+        *(
+            "--in_model",
+            str(tmp_path / "wide.json"),
+            "--in_weights",
+            str(tmp_path / "six.weights"),
+            *models[4:],
+        ),
+        *("--custom_text_prompt", "go", "--save_dirpath", str(tmp_path / "films")),
+    )
+    assert code == 1
+    assert "makes embeddings of width 8" in said
+    assert "six.weights is for goals of width 6" in said
+
+
+def test_help_answers_without_the_heavy_imports():
+    heavy = ["torch", "cv2", "av", "gym", "numba", "numpy", "tqdm"]
+    program = (
+        "import runpy, sys\n"
+        "try:\n runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
+        f"except SystemExit: print(sorted(set({heavy}) & set(sys.modules)))"
+    )
+    for script in ("run_agent.py", "benchmarks/steering.py"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(ROOT / script), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
+        assert done.stdout.rstrip().endswith("[]")
+        assert "--cond_scale" in done.stdout
