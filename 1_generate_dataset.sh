@@ -8,7 +8,7 @@ DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
 
 # Edit these.
 N_EPISODES_CONTRACTOR=5                                # episodes per index; an episode is at most 5 minutes of play
-INDICES_CONTRACTOR="8.x 9.x 10.x"                      # collections: 6.x 7.x 8.x 9.x 10.x
+INDICES_CONTRACTOR="${INDICES_CONTRACTOR:-8.x 9.x 10.x}"  # collections: 6.x 7.x 8.x 9.x 10.x
 OUTPUT_DIR_CONTRACTOR="$DATA/dataset_contractor"
 
 for INDEX in $INDICES_CONTRACTOR; do

@@ -20,9 +20,17 @@ def version() -> str:
         return "uninstalled"
 
 
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
 def data_root() -> Path:
     """The folder of all products: ``$STEVE1_DATA_ROOT``, or this repository's ``data/``."""
-    return Path(os.environ.get("STEVE1_DATA_ROOT") or Path(__file__).resolve().parent.parent / "data")
+    return Path(os.environ.get("STEVE1_DATA_ROOT") or _REPOSITORY / "data")
+
+
+def logs_dir() -> Path:
+    """Where text logs go: ``logs/`` in ``$STEVE1_DATA_ROOT`` when that is set, else in this repository."""
+    return Path(os.environ.get("STEVE1_DATA_ROOT") or _REPOSITORY) / "logs"
 
 
 def weights_dir() -> Path:
