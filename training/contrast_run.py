@@ -25,16 +25,17 @@ def run(training: Contrast, checkpoint: Path, identity: dict[str, Any], logs: Pa
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     saved = told = time.monotonic()
     recent: list[float] = []
-    clock = Clock(training)
-    bar = tqdm(total=training.total, initial=training.step, unit="step", disable=None)
+    clock, begun = time.monotonic(), training.step
+    bar = tqdm(total=training.steps, initial=training.step, unit="step", disable=None)
     with bar, SummaryWriter(str(logs), purge_step=training.step + 1) as writer:
-        while training.step < training.total:
+        while training.step < training.steps:
             rate = training.learning_rate()
             recent = [*recent[-49:], training.run_step()]
             loss = sum(recent) / len(recent)
             writer.add_scalar("loss/train", recent[-1], training.step)
             writer.add_scalar("learning_rate", rate, training.step)
-            left = duration(clock.seconds_left())
+            pace = (time.monotonic() - clock) / (training.step - begun)
+            left = duration(pace * (training.steps - training.step))
             bar.set_postfix(loss=f"{loss:.3f}", left=left, refresh=False)
             bar.update()
             now = time.monotonic()
@@ -44,25 +45,9 @@ def run(training: Contrast, checkpoint: Path, identity: dict[str, Any], logs: Pa
             if bar.disable and now - told > LINE_SECONDS:
                 told = now
                 print(
-                    f"step {training.step:,} of {training.total:,}, loss {loss:.3f}, {left} left", flush=True
+                    f"step {training.step:,} of {training.steps:,}, loss {loss:.3f}, {left} left", flush=True
                 )
     return sum(recent) / len(recent) if recent else float("nan")
-
-
-class Clock:
-    """How long training has yet to go; a step of the second stage is taken for a third of one of the first."""
-
-    def __init__(self, training: Contrast) -> None:
-        self.training, self.start = training, time.monotonic()
-        self.begun = self._work(training.step)
-
-    def seconds_left(self) -> float:
-        done = self._work(self.training.step)
-        rate = (time.monotonic() - self.start) / max(done - self.begun, 1e-9)
-        return rate * (self._work(self.training.total) - done)
-
-    def _work(self, step: int) -> float:
-        return min(step, self.training.steps) + max(step - self.training.steps, 0) / 3
 
 
 def save(path: Path, training: Contrast, identity: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ Real (recordings of the contractors' format, labels as data/text_alignment/label
 
 Tiny (a minute; existing episodes can be given instead of recordings):
     python training/train_mineclip.py --episodes_dir data/dataset_custom --labels labels.jsonl --out /tmp/tiny.pth \\
-        --config tiny --steps 50 --temporal_steps 20 --batch_size 16
+        --config tiny --steps 50 --batch_size 16
 
 Beside the weights goes a JSON with the sizes and what was measured on held-out episodes: the share of clips whose
 own behaviour's text is the nearest, for wordings that were learnt and for wordings that were held out. Goals are
@@ -126,22 +126,14 @@ def _parser() -> argparse.ArgumentParser:
         "--config", default="small", help=f"sizes: {', '.join(PRESETS)} or a JSON file (default small)"
     )
     training = parser.add_argument_group("training")
-    training.add_argument(
-        "--steps", type=count, default=1000, help="steps in which everything is trained (default 1000)"
-    )
-    training.add_argument(
-        "--temporal_steps",
-        type=count,
-        default=300,
-        help="cheap steps after these on whole windows, the image encoder at rest; 0 for none (default 300)",
-    )
+    training.add_argument("--steps", type=count, default=400, help="steps of training (default 400)")
     training.add_argument("--batch_size", type=count, default=64, help="clips a step (default 64)")
     training.add_argument(
         "--frames_per_clip",
         type=count,
         default=2,
-        help="frames encoded of each 16-frame window in --steps, repeated in their neighbours' places; 16 shows "
-        "whole windows at 8 times the cost of 2 (default 2)",
+        help="frames encoded of each 16-frame window, repeated in their neighbours' places; 16 shows whole "
+        "windows at 8 times the cost of 2 (default 2)",
     )
     training.add_argument("--lr", type=number, default=1e-3, help="AdamW's peak learning rate (default 1e-3)")
     training.add_argument(
@@ -262,7 +254,6 @@ def main(argv: list[str] | None = None) -> None:
 
     names = (
         "steps",
-        "temporal_steps",
         "batch_size",
         "lr",
         "weight_decay",
@@ -306,7 +297,6 @@ def _problems(args: argparse.Namespace) -> list[str]:
         f"--{name} {getattr(args, name)}: must be at least {least}"
         for name, least in (
             ("steps", 1),
-            ("temporal_steps", 0),
             ("batch_size", 2),
             ("frames_per_clip", 1),
             ("shift", 0),
