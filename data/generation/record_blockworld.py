@@ -7,7 +7,8 @@
 Writes NAME.mp4 (H.264, 640x360, 20 frames a second) and NAME.jsonl (a line per frame) for the converter
 (convert_from_contractor.py --local_dir), and labels/NAME.jsonl with a line for each behaviour that can be seen:
 {"episode": NAME, "start": 15, "stop": 80, "behaviour": "sky", "text": "look at the sky"}, in frames of the
-episode that the converter will make, stop not included.
+episode that the converter will make, stop not included; and labels/wordings.json, all wordings of each behaviour
+and those that are held out to test MineCLIP.
 
 The same seed makes the same recordings, whatever the number of workers. Recordings that are there are not made
 again. Recording i of seed s plays in the world (10,007 s + i) mod 1,000,000: evaluate on worlds from 1,000,000 on.
@@ -27,7 +28,7 @@ from typing import Any
 
 from steve1.cli import UserError, comma_list, count, entry_point, report_all
 from steve1.config import FIRST_EMBED, FPS, data_root
-from steve1.envs.blockworld.wordings import WORDINGS
+from steve1.envs.blockworld.wordings import HELD_OUT_WORDINGS, WORDINGS
 from steve1.files import remove_partials, whole_file, write_json
 
 WORLDS = 1_000_000  # recordings play in worlds below this number
@@ -236,7 +237,7 @@ def _record_in_worker(output_dir: Path, settings: Settings, index: int) -> Count
 
 
 def record_all(output_dir: Path, settings: Settings, num_recordings: int, num_workers: int) -> Counter[str]:
-    """Make those of the recordings 0 .. num_recordings-1 that are not there yet. Returns the new frames by behaviour."""
+    """Make those of the recordings 0 .. num_recordings-1 that are not there. Returns the new frames by behaviour."""
     from tqdm import tqdm
 
     missing = [i for i in range(num_recordings) if not is_whole(output_dir, recording_name(settings.seed, i))]
@@ -308,6 +309,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # ---- Record
     check_settings(output_dir, settings)
+    write_json(
+        output_dir / "labels" / "wordings.json",
+        {
+            "wordings": {name: WORDINGS[name] for name in settings.behaviours},
+            "held_out": {name: HELD_OUT_WORDINGS[name] for name in settings.behaviours},
+        },
+    )
     new = record_all(output_dir, settings, args.num_recordings, args.num_workers)
 
     # ---- Say what there is

@@ -48,8 +48,8 @@ def turn_between(current: float, wanted: float) -> float:
 class Behaviour:
     """A player that shows one behaviour. Call :meth:`begin` once, then :meth:`act` before each tick.
 
-    ``frames``: shortest and longest showing; ``shown``: whether the behaviour can be seen by now;
-    ``steady``: how often, per tick, the director may disturb the view now.
+    ``frames``: shortest and longest showing; ``disturbed``: chance a tick that the director disturbs the view,
+    unless ``steady`` says otherwise; ``shown``: whether the behaviour can be seen by now.
     """
 
     frames = (50, 90)
@@ -161,8 +161,10 @@ class DigDown(Behaviour):
 
     @property
     def steady(self) -> float:
-        # Between two blocks, so that digging gets on.
-        return 0.25 if self.env.break_progress == 0 else 0.0
+        # In the pauses between two blocks, so that digging gets on.
+        if self.env.player.pitch < 60:
+            return self.disturbed
+        return 0.1 if self.env.break_progress == 0 else 0.0
 
     def act(self) -> Action:
         player = self.env.player
@@ -247,7 +249,7 @@ class CollectSeeds(Behaviour):
         env, player = self.env, self.env.player
         best, least = None, math.inf
         for x, y, z in walking.near(env, self._grass, 8.0)[:40].tolist():
-            if abs(y - player.y) > 2.5 or env.world.block_at(x, y, z) != b.TALL_GRASS:
+            if abs(y - player.y) > 1.5 or env.world.block_at(x, y, z) != b.TALL_GRASS:
                 continue
             yaw, _ = env.angles_to(x + 0.5, y + 0.5, z + 0.5)
             distance = math.hypot(x + 0.5 - player.x, z + 0.5 - player.z)
@@ -271,9 +273,11 @@ class CollectSeeds(Behaviour):
         distance = math.hypot(x + 0.5 - player.x, z + 0.5 - player.z)
         if distance < 0.4:
             yaw = player.yaw
+        if distance > 3.0:
+            pitch = max(pitch, 25.0)
         self.shown = self.shown or (distance < 3.0 and player.pitch > 15)
         keys = self.step() if distance > 1.3 and abs(turn_between(player.yaw, yaw)) < 40 else ()
-        return action("attack", *keys, **self.look(yaw, min(max(pitch, 25.0), 70.0)))
+        return action("attack", *keys, **self.look(yaw, min(pitch, 75.0)))
 
 
 class Explore(Behaviour):
@@ -288,7 +292,7 @@ class Explore(Behaviour):
         self._ticks = 0
 
     def _free(self, yaw: float) -> float:
-        return walking.walkable(self.env, yaw, 14.0)
+        return walking.walkable(self.env, yaw, 14.0, tall=3)
 
     def _choose(self) -> tuple[float, float]:
         return walking.best_heading(self._free, self.env.player.yaw, 14.0, _HEADINGS)
@@ -309,17 +313,17 @@ class Explore(Behaviour):
 class Swim(Behaviour):
     """Walks into the nearest lake and swims about in it, keeping the head above water."""
 
-    frames = (70, 110)
+    frames = (80, 120)
 
     def begin(self) -> None:
         self.pitch = self.rng.uniform(8, 20)
         beach = walking.cells_of(self.env, (b.SAND,))
         self._heading = self.env.player.yaw
-        self.move_to(self._find, beach, (0.0, 5.0))
+        self.move_to(self._find, beach, (0.0, 4.0))
 
     def _find(self) -> bool:
         """Choose the heading of the nearest shore with a lake behind it."""
-        nearest = 9.0
+        nearest = 7.0
         found = False
         for yaw in range(0, 360, 15):
             way = walking.shore(self.env, yaw, nearest)

@@ -22,16 +22,21 @@ _STEP = 0.5  # blocks between two points of a line
 _TRIES = 150
 
 
-def walkable(env: BlockWorldEnv, yaw: float, limit: float) -> float:
-    """How many blocks one can go straight ahead at a yaw, jumping up steps, staying out of water; at most ``limit``."""
+def walkable(env: BlockWorldEnv, yaw: float, limit: float, tall: int = 2) -> float:
+    """How many blocks one can go straight ahead at a yaw, jumping up steps, staying out of water; at most ``limit``.
+
+    ``tall``: blocks of free height that it takes, 2 for walking and 3 for jumping along.
+    """
     player = env.player
-    return _line(env.world.blocks, b.SOLID, player.x, player.y, player.z, math.radians(yaw), limit)[0]
+    return _line(env.world.blocks, b.SOLID, player.x, player.y, player.z, math.radians(yaw), limit, tall)[0]
 
 
 def shore(env: BlockWorldEnv, yaw: float, limit: float) -> float | None:
     """How many blocks straight ahead the water begins, or None where the way there is barred."""
     player = env.player
-    distance, wet = _line(env.world.blocks, b.SOLID, player.x, player.y, player.z, math.radians(yaw), limit)
+    distance, wet = _line(
+        env.world.blocks, b.SOLID, player.x, player.y, player.z, math.radians(yaw), limit, 2
+    )
     return distance if wet else None
 
 
@@ -61,7 +66,7 @@ def cells_of(env: BlockWorldEnv, kinds: Iterable[int]) -> np.ndarray:
 
 
 def near(env: BlockWorldEnv, cells: np.ndarray, within: float) -> np.ndarray:
-    """Those of ``cells`` [n, 3] whose middle is horizontally ``within`` blocks, nearest first; the nearest copy of each."""
+    """Those of ``cells`` [n, 3] within so many blocks across, nearest first; of each the copy next to the player."""
     if not len(cells):
         return cells
     place = np.array([env.player.x, 0.0, env.player.z])
@@ -82,10 +87,10 @@ def place_near(
 ) -> bool:
     """Move the player, outside of any action, to a place some ``distances`` from one of ``cells`` that ``suits``.
 
-    ``suits`` judges the place with the player standing there. False, and the player where it was, if none is found.
+    ``suits`` judges the place with the player standing there. False, and the player near one of ``cells`` or where
+    it was, if none is found.
     """
     player = env.player
-    before = player.x, player.y, player.z
     for _ in range(_TRIES if len(cells) else 0):
         x, y, z = cells[rng.integers(len(cells))]
         angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(*distances)
@@ -94,10 +99,9 @@ def place_near(
         if feet == _BLOCKED:
             continue
         env.teleport(px, feet, pz)
+        player.on_ground, player.in_water, player.head_in_water = True, False, False
         if _fits(env.world.blocks, b.SOLID, px, feet, pz) and suits():
-            player.on_ground = True
             return True
-    env.teleport(*before)
     return False
 
 
@@ -112,13 +116,14 @@ def _at(blocks, x, y, z):
 
 
 @njit(cache=True)
-def _stand(blocks, solid, x, y, z):
+def _stand(blocks, solid, x, y, z, tall):
     """Where the feet are after going from height y into column (x, z); and whether that is water."""
-    if solid[_at(blocks, x, y, z)]:
-        free = not solid[_at(blocks, x, y + 1, z)] and not solid[_at(blocks, x, y + 2, z)]
-        return (y + 1, False) if free else (_BLOCKED, False)
-    if solid[_at(blocks, x, y + 1, z)]:
-        return _BLOCKED, False
+    up = 1 if solid[_at(blocks, x, y, z)] else 0
+    for height in range(1, tall + up):
+        if solid[_at(blocks, x, y + height, z)]:
+            return _BLOCKED, False
+    if up:
+        return y + 1, False
     for down in range(_DROP + 1):
         if _at(blocks, x, y - down, z) == _WATER:
             return y - down, True
@@ -128,7 +133,7 @@ def _stand(blocks, solid, x, y, z):
 
 
 @njit(cache=True)
-def _line(blocks, solid, x, y, z, yaw, limit):
+def _line(blocks, solid, x, y, z, yaw, limit, tall):
     """Length of the walkable part of a line, and whether water ended it."""
     dx, dz = -math.sin(yaw), math.cos(yaw)
     feet = math.floor(y + 0.01)
@@ -136,12 +141,12 @@ def _line(blocks, solid, x, y, z, yaw, limit):
     while gone < limit:
         gone += _STEP
         px, pz = x + dx * gone, z + dz * gone
-        ahead, wet = _stand(blocks, solid, math.floor(px), feet, math.floor(pz))
+        ahead, wet = _stand(blocks, solid, math.floor(px), feet, math.floor(pz), tall)
         if wet or ahead == _BLOCKED:
             return gone - _STEP, wet
         for side in (-HALF_WIDTH, HALF_WIDTH):
             cx, cz = math.floor(px + dz * side), math.floor(pz - dx * side)
-            if _stand(blocks, solid, cx, feet, cz)[0] == _BLOCKED:
+            if _stand(blocks, solid, cx, feet, cz, tall)[0] == _BLOCKED:
                 return gone - _STEP, False
         feet = ahead
     return limit, False

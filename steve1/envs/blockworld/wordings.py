@@ -32,7 +32,8 @@ WORDINGS: dict[str, list[str]] = {
         "break the logs of a tree",
     ],
     "seeds": [
-        "break tall grass, break grass, collect seeds, punch the ground, run around in circles getting seeds from bushes",
+        "break tall grass, break grass, collect seeds, punch the ground, "
+        "run around in circles getting seeds from bushes",
         "collect seeds",
         "break tall grass",
         "get seeds from the grass",
