@@ -203,7 +203,7 @@ class _Film:
                 "this PyAV has no H.264 encoder (libx264); install it with pip install --force-reinstall av"
             ) from None
         self._stream.width, self._stream.height, self._stream.pix_fmt = 640, 360, "yuv420p"
-        self._stream.options = {"preset": "superfast", "crf": "20"}
+        self._stream.options = {"preset": "ultrafast", "crf": "22"}
         self._stream.codec_context.thread_count = 1
 
     def add(self, frame: Any) -> None:
