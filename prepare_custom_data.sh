@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Your own recordings -> episodes -> train/val lists. Running this again converts only what is new.
 # usage: bash prepare_custom_data.sh [flags of data/generation/convert_custom_data.py that overrule those below]
+# The folders are set here or in the environment, since both steps use them.
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 if [ -d "$ROOT/.venv/bin" ]; then PATH="$ROOT/.venv/bin:$PATH"; fi
@@ -10,14 +11,6 @@ DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
 INPUT_DIR="${INPUT_DIR:-$DATA/recordings}"             # NAME/video.mp4 and NAME/actions.jsonl
 OUTPUT_DIR="${OUTPUT_DIR:-$DATA/dataset_custom}"       # the episodes
 SAMPLING_NAME="${SAMPLING_NAME:-custom}"               # --sampling of the training script
-
-# A folder given as a flag is the one to sample from, too.
-for ((i = 1; i <= $#; i++)); do
-    case "${!i}" in
-        --output_dir) next=$((i + 1)); OUTPUT_DIR="${!next:-$OUTPUT_DIR}" ;;
-        --output_dir=*) OUTPUT_DIR="${!i#--output_dir=}" ;;
-    esac
-done
 
 CONVERT=(
     --input_dir "$INPUT_DIR"

@@ -8,7 +8,7 @@
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$ROOT"
-. scripts/venv.sh
+. scripts/venv.sh ""
 
 case "${1:-}" in
     "")      NAME=quickstart; TENTH=false ;;
@@ -22,8 +22,7 @@ Q="$STEVE1_DATA_ROOT"
 # ---- sizes: chosen for 20 minutes on two cores; docs/quickstart.md says how each was found --------
 RECORDINGS=50              # of 600 frames: 30,000 frames, 25 minutes of play
 RECORDING_FRAMES=600
-MINECLIP_STEPS=1000        # everything is trained; the temporal part again after that
-TEMPORAL_STEPS=500
+MINECLIP_STEPS=400
 VAL_FRAMES=3k              # frames held out of training
 TRAIN_FRAMES=200k          # frames that the policy is trained on, about 7 times through
 WARMUP_FRAMES=10k
@@ -31,7 +30,7 @@ PRIOR_EPOCHS=30
 VIDEO_FRAMES=300           # frames of each film
 SEEDS=16                   # worlds that each prompt is judged in
 if $TENTH; then
-    RECORDINGS=6; RECORDING_FRAMES=500; MINECLIP_STEPS=60; TEMPORAL_STEPS=30; VAL_FRAMES=400
+    RECORDINGS=6; RECORDING_FRAMES=500; MINECLIP_STEPS=60; VAL_FRAMES=400
     TRAIN_FRAMES=8k; WARMUP_FRAMES=800; PRIOR_EPOCHS=3; VIDEO_FRAMES=40; SEEDS=2
 fi
 
@@ -56,7 +55,7 @@ record() {
 }
 embedder() {
     python training/train_mineclip.py --recordings_dir "$RECORDED" --labels "$RECORDED/labels" --out "$MINECLIP" \
-        --config small --steps "$MINECLIP_STEPS" --temporal_steps "$TEMPORAL_STEPS" --seed 0
+        --config small --steps "$MINECLIP_STEPS" --seed 0
 }
 episodes() {  # two processes, a slice of the recordings each
     local worker workers=()

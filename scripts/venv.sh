@@ -1,5 +1,5 @@
 # Sourced by quickstart.sh and run_tests.sh: a virtual environment in .venv with this repository in it.
-# usage: . scripts/venv.sh [extra]      extra: dev for the tests' tools; nothing otherwise
+# usage: . scripts/venv.sh EXTRA      dev for the tests' tools, "" for none (left out, it would be the script's own $1)
 # STEVE1_PYTHON names the interpreter to use; otherwise the first Python >= 3.10 found.
 
 _extra="${1:-}"
@@ -25,6 +25,6 @@ _stamp="$_root/.venv/installed${_extra:+-$_extra}"
 _wanted="$(cat "$_root/requirements.txt" "$_root/pyproject.toml" | cksum) $_root"
 if [ "$(cat "$_stamp" 2>/dev/null)" != "$_wanted" ]; then
     echo "Installing into .venv (a few minutes the first time) ..."
-    python -m pip install --quiet --disable-pip-version-check -e "$_root${_extra:+[$_extra]}"
+    python -m pip install -qq --disable-pip-version-check -e "$_root${_extra:+[$_extra]}"
     echo "$_wanted" > "$_stamp"
 fi

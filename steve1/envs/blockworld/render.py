@@ -194,7 +194,11 @@ def cast(
                 sz = oz if dz > 0.0 else -oz
                 # Fixed point: start, direction and inverse of each axis.
                 px, py, pz = int(sx * 4294967296.0), int(sy * 4294967296.0), int(sz * 4294967296.0)
-                ix, iy, iz = int(ax * 4294967296.0), int(ay * 4294967296.0), int(az * 4294967296.0)
+                ix, iy, iz = (
+                    int(ax * 4294967296.0) + 1,
+                    int(ay * 4294967296.0) + 1,
+                    int(az * 4294967296.0) + 1,
+                )
                 jx, jy, jz = (
                     int(inv_x * 1048576.0) + 1,
                     int(inv_y * 1048576.0) + 1,
@@ -291,7 +295,7 @@ def cast(
                     far_x = ((((cx + room) << 32) - px + 4095) >> 12) * jx
                     far_y = ((((cy + tall_room) << 32) - py + 4095) >> 12) * jy
                     far_z = ((((cz + room) << 32) - pz + 4095) >> 12) * jz
-                    t = (min(min(far_x, far_y), far_z) >> 20) + 2
+                    t = max(min(min(far_x, far_y), far_z) >> 20, t) + 2
             if hit:
                 distance = near * length
                 level = 0
