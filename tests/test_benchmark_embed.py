@@ -6,26 +6,9 @@ import runpy
 from pathlib import Path
 
 import pytest
+from tiny_mineclip import TINY_MINECLIP
 
 BENCHMARK = str(Path(__file__).parents[1] / "benchmarks" / "embed.py")
-TINY = {
-    "resolution": [32, 32],
-    "patch_size": 16,
-    "vision_width": 16,
-    "vision_layers": 1,
-    "vision_heads": 2,
-    "embed_dim": 8,
-    "context_length": 77,
-    "vocab_size": 100,
-    "text_width": 8,
-    "text_layers": 1,
-    "text_heads": 2,
-    "temporal_layers": 1,
-    "temporal_heads": 2,
-    "temporal_head_dim": 4,
-    "max_frames": 32,
-    "window": 16,
-}
 
 
 @pytest.fixture
@@ -34,7 +17,7 @@ def main():
 
 
 def test_prints_both_times_and_the_ratio(main, tmp_path, capsys):
-    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY_MINECLIP))
     main(["--config", str(tmp_path / "tiny.json"), "--frames", "20", "--windows", "3", "--batch_size", "6"])
     said = capsys.readouterr().out
     assert "from 3 of 5 windows" in said

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from tiny_mineclip import TINY_MINECLIP
 
 from data import EpisodeStorage as episode_module
 from data.EpisodeStorage import EpisodeStorage
@@ -21,24 +22,6 @@ from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.mineclip import MineCLIP
 from training import train, train_prior
 
-TINY_MINECLIP = {
-    "resolution": [16, 32],
-    "patch_size": 16,
-    "vision_width": 16,
-    "vision_layers": 1,
-    "vision_heads": 2,
-    "embed_dim": 8,
-    "context_length": 16,
-    "vocab_size": 49408,
-    "text_width": 16,
-    "text_layers": 1,
-    "text_heads": 2,
-    "temporal_layers": 1,
-    "temporal_heads": 2,
-    "temporal_head_dim": 4,
-    "max_frames": 32,
-    "window": 16,
-}
 N_LINES = 160
 
 
@@ -59,7 +42,7 @@ def walked(tmp_path_factory, vectors):
     """Steps 1 and 2 done: a folder with recordings, episodes, a sampling and a small MineCLIP."""
     folder = tmp_path_factory.mktemp("walk")
     torch.manual_seed(0)
-    save_mineclip(MineCLIP(TINY_MINECLIP), folder / "mineclip.pth")
+    save_mineclip(MineCLIP({**TINY_MINECLIP, "vocab_size": 49408}), folder / "mineclip.pth")
     with open(vectors / "contractor_recording.jsonl") as file:
         lines = list(itertools.islice(file, N_LINES))
     for i in range(4):

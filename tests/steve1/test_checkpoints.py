@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from tiny_mineclip import TINY_MINECLIP
 from torch import nn
 
 from steve1 import checkpoints
@@ -24,25 +25,6 @@ from steve1.checkpoints import (
 from steve1.cli import UserError
 from steve1.config import PI_HEAD_KWARGS, POLICY_2X_KWARGS
 from steve1.mineclip import MineCLIP
-
-SMALL = {
-    "resolution": [32, 48],
-    "patch_size": 16,
-    "vision_width": 16,
-    "vision_layers": 1,
-    "vision_heads": 2,
-    "embed_dim": 8,
-    "context_length": 77,
-    "vocab_size": 100,
-    "text_width": 8,
-    "text_layers": 1,
-    "text_heads": 2,
-    "temporal_layers": 1,
-    "temporal_heads": 2,
-    "temporal_head_dim": 4,
-    "max_frames": 32,
-    "window": 16,
-}
 
 
 class Policy(nn.Module):
@@ -363,7 +345,7 @@ def test_the_hash_sees_values_names_shapes_and_types_only(tmp_path):
 
 def small_mineclip(seed: int = 0) -> MineCLIP:
     torch.manual_seed(seed)
-    return MineCLIP(SMALL)
+    return MineCLIP(TINY_MINECLIP)
 
 
 def published_form(mineclip: MineCLIP) -> dict:
@@ -392,12 +374,12 @@ def published_form(mineclip: MineCLIP) -> dict:
 def test_the_published_form_loads_with_a_config(tmp_path):
     saved = small_mineclip()
     torch.save(published_form(saved), tmp_path / "attn.pth")
-    (tmp_path / "sizes.json").write_text(json.dumps(SMALL))
-    for config in (SMALL, tmp_path / "sizes.json", str(tmp_path / "sizes.json")):
+    (tmp_path / "sizes.json").write_text(json.dumps(TINY_MINECLIP))
+    for config in (TINY_MINECLIP, tmp_path / "sizes.json", str(tmp_path / "sizes.json")):
         loaded = load_mineclip(tmp_path / "attn.pth", config)
         assert equal(saved, loaded)
         assert not loaded.training
-    (tmp_path / "attn.json").write_text(json.dumps(SMALL))
+    (tmp_path / "attn.json").write_text(json.dumps(TINY_MINECLIP))
     assert equal(saved, load_mineclip(tmp_path / "attn.pth"))
 
 
@@ -417,7 +399,7 @@ def test_a_saved_mineclip_knows_its_config(tmp_path):
     assert list(content) == ["state_dict"]
     assert all(name.startswith("model.") for name in content["state_dict"])
     metadata = read_metadata(tmp_path / "tiny.pth")
-    assert metadata["config"] == SMALL
+    assert metadata["config"] == TINY_MINECLIP
     assert metadata["steps"] == 7
     loaded = load_mineclip(tmp_path / "tiny.pth")
     assert equal(saved, loaded)
@@ -431,7 +413,7 @@ def test_a_mineclip_of_other_sizes_is_explained(tmp_path):
     with pytest.raises(
         UserError, match=r"does not fit the configuration given; .* of another shape: .*cls_token"
     ):
-        load_mineclip(tmp_path / "tiny.pth", {**SMALL, "vision_width": 32})
+        load_mineclip(tmp_path / "tiny.pth", {**TINY_MINECLIP, "vision_width": 32})
     (tmp_path / "tiny.json").unlink()
     with pytest.raises(UserError, match=r"does not fit the published MineCLIP.*missing"):
         load_mineclip(tmp_path / "tiny.pth")
