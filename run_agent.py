@@ -5,8 +5,9 @@ Real (the 11 published prompts, text and visual, 1,000 frames each):
         --prior_weights data/weights/steve1/steve1_prior.pt
 
 Tiny (the quickstart's weights in the embedded world, half a minute):
-    python run_agent.py --env blockworld --in_model data/quickstart/policy.json \\
-        --in_weights data/quickstart/weights/policy.weights --mineclip_weights data/quickstart/weights/mineclip.pt \\
+    python run_agent.py --env blockworld --in_model configs/quickstart_policy.json \\
+        --in_weights data/quickstart/weights/steve1/small.weights \\
+        --mineclip_weights data/quickstart/weights/mineclip/small.pth \\
         --custom_text_prompt "look at the sky" --gameplay_length 100 --save_dirpath /tmp/films
 
 Each episode becomes NAME.mp4 and, beside it, NAME.json with its settings and counts. What exists is skipped, so

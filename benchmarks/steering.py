@@ -1,8 +1,9 @@
 """Does the agent do what it is told? Each behaviour's prompt, against the agent without a goal, over many worlds.
 
-    python benchmarks/steering.py --in_model data/quickstart/policy.json \\
-        --in_weights data/quickstart/weights/policy.weights --prior_weights data/quickstart/weights/prior.pt \\
-        --mineclip_weights data/quickstart/weights/mineclip.pt --cond_scale 3 --out steering.json
+    python benchmarks/steering.py --in_model configs/quickstart_policy.json \\
+        --in_weights data/quickstart/weights/steve1/small.weights \\
+        --prior_weights data/quickstart/weights/steve1/small_prior.pt \\
+        --mineclip_weights data/quickstart/weights/mineclip/small.pth --cond_scale 3 --out steering.json
     python benchmarks/steering.py ... --behaviours sky,dig --n_seeds 4 --gameplay_length 60     # a glance
 
 All prompts and the baseline play the same worlds, whose seeds no player of the training data used. A behaviour

@@ -89,14 +89,22 @@ class MinecraftPolicy(nn.Module):
         return self.recurrent_layer.initial_state(batch_size, self.final_ln.weight.device)
 
     def forward(self, obs: Obs, first: torch.Tensor, state_in: State) -> tuple[torch.Tensor, State]:
-        img = obs["img"]  # uint8 [B, T, H, W, 3]
+        return self.remember(self.see(obs["img"]), obs["mineclip_embed"], first, state_in)
+
+    def see(self, img: torch.Tensor) -> torch.Tensor:
+        """The image path alone: uint8 [B, T, H, W, 3] -> float [B, T, hidsize]."""
         if tuple(img.shape[2:]) != self.img_shape:
             raise ValueError(
                 f"frames are {tuple(img.shape[2:])}, the policy's img_shape is {self.img_shape}; resize them"
             )
-        x = self.img_process(img.to(self.final_ln.weight.dtype) / 255)
+        return self.img_process(img.to(self.final_ln.weight.dtype) / 255)
+
+    def remember(
+        self, x: torch.Tensor, goal: torch.Tensor, first: torch.Tensor, state_in: State
+    ) -> tuple[torch.Tensor, State]:
+        """What follows the image path: image features [B, T, hidsize] and goals [B, T, E] -> latents, memory."""
         if self.mineclip_embed_linear is not None:
-            x = x + self.mineclip_embed_linear(obs["mineclip_embed"].to(self.final_ln.weight.dtype))
+            x = x + self.mineclip_embed_linear(goal.to(self.final_ln.weight.dtype))
         if self.pre_lstm_ln is not None:
             x = self.pre_lstm_ln(x)
         x, state_out = self.recurrent_layer(x, first, state_in)
@@ -179,13 +187,11 @@ class MinecraftAgentPolicy(nn.Module):
             ``(actions {"buttons": [B], "camera": [B]}, state_out, log_probs {"buttons": [B, 8641], "camera":
             [B, 121]})``; with guidance the combined log-probs.
         """
-        if cond_scale:
-            obs = {
-                "img": obs["img"].repeat(2, 1, 1, 1),
-                "mineclip_embed": torch.cat([obs["mineclip_embed"], torch.zeros_like(obs["mineclip_embed"])]),
-            }
-            first = first.repeat(2)
-        latent, state_out = self.net({k: v[:, None] for k, v in obs.items()}, first[:, None], state_in)
+        features, goal = self.net.see(obs["img"][:, None]), obs["mineclip_embed"][:, None]
+        if cond_scale:  # the picture is the same for both halves, so it is encoded once
+            features, first = features.repeat(2, 1, 1), first.repeat(2)
+            goal = torch.cat([goal, torch.zeros_like(goal)])
+        latent, state_out = self.net.remember(features, goal, first[:, None], state_in)
         log_probs = {name: values[:, 0] for name, values in self.pi_head(latent).items()}
         if cond_scale:
             halves = {name: values.chunk(2) for name, values in log_probs.items()}

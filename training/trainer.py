@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import math
 import os
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +40,7 @@ from training.schedule import (
     total_steps,
     validation_due,
 )
+from training.stopping import StopRequest, ignore_stop_signals
 from training.validation import TAGS, ValidationItems, validate
 
 # Flags that decide what a step is; a checkpoint is only good for a run with the same ones.
@@ -188,7 +187,7 @@ class Trainer:
         return DataLoader(
             dataset,
             num_workers=self.args.num_workers,
-            worker_init_fn=_ignore_stop_signals,
+            worker_init_fn=ignore_stop_signals,
             pin_memory=self.accelerator.device.type == "cuda",
             **how,
         )
@@ -207,7 +206,7 @@ class Trainer:
         self._begin_interval()
         if progress.step == 0 and self.val_dataset is not None:
             self._validate()
-        with _StopRequest() as stop:
+        with StopRequest() as stop:
             loader = iter(self._train_loader())
             while progress.step < self.total_steps:
                 batch = self._next_batch(loader)
@@ -300,7 +299,7 @@ class Trainer:
     def _between_updates(self) -> bool:
         return self.progress.step % self.args.gradient_accumulation_steps == 0
 
-    def _after_update(self, stop: _StopRequest) -> None:
+    def _after_update(self, stop: StopRequest) -> None:
         """What waits for an update to be complete: validation, snapshots, checkpoints, leaving."""
         args, progress = self.args, self.progress
         if self.validation_pending and self.val_dataset is not None:
@@ -421,40 +420,3 @@ class Trainer:
             "best_val_loss": self.progress.best_val_loss,
             "best_step": self.progress.best_step,
         }
-
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal to get when the parent process ends
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-
-
-def _ignore_stop_signals(_worker: int) -> None:
-    """Leave stopping to the training process: signals sent to the whole group reach its data loaders too."""
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-class _StopRequest:
-    """Notes SIGTERM, SIGINT and SIGUSR1 (SLURM's warning) while it is entered; a second SIGINT interrupts.
-
-    On Linux the end of the launching process (``accelerate launch``, which does not pass signals on) counts as
-    a SIGTERM.
-    """
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def _note(self, number: int, _frame: Any) -> None:
-        if self.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = number
-
-    def __enter__(self) -> _StopRequest:
-        self._before = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
-        launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # which accelerate launch sets
-        if launched and sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

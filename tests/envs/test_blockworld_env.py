@@ -98,7 +98,7 @@ def test_a_thousand_random_actions(env):
         observation, reward, done, info = env.step(action)
         assert reward == 0.0
         assert done is False
-        assert set(info) == {"isGuiOpen", "isGuiInventory", "tick"}
+        assert set(info) == {"isGuiOpen", "isGuiInventory", "inWater", "hitBlock", "tick"}
         if env.ticks % 20 == 0:
             assert env.observation_space.contains(observation)
     assert env.ticks == 1000
@@ -299,3 +299,15 @@ def test_minerl_that_is_missing_says_what_to_do(monkeypatch):
     with pytest.raises(UserError, match="--env blockworld"):
         make_env("minerl")
     assert isinstance(make_env("auto"), BlockWorldEnv)
+
+
+def test_info_names_the_block_that_is_being_broken_and_says_when_in_water(env):
+    env.set_view(0.0, 90.0)  # straight down
+    _, _, _, info = env.step({"attack": 1})
+    assert info["hitBlock"] == env.target.name
+    assert info["inWater"] is False
+    _, _, _, info = env.step({})
+    assert info["hitBlock"] is None
+    x, y, z = env.nearest_water()
+    env.teleport(x + 0.5, y, z + 0.5)
+    assert env.step({})[3]["inWater"] is True

@@ -99,7 +99,8 @@ class BlockWorldEnv(gym.Env):
     def step(self, action: Mapping[str, Any]) -> tuple[dict[str, Any], float, bool, dict[str, Any]]:
         """One tick. ``action``: MineRL's keys, those left out doing nothing.
 
-        Returns (observation, 0.0, False, info); info says ``isGuiOpen``, ``isGuiInventory`` and ``tick``.
+        Returns (observation, 0.0, False, info); info says ``isGuiOpen``, ``isGuiInventory``, ``inWater``,
+        ``hitBlock`` (the name of the block that is being broken, or None) and ``tick``.
         Raises ValueError for an action outside of the action space.
         """
         keys, pitch, yaw = _checked(action)
@@ -132,7 +133,13 @@ class BlockWorldEnv(gym.Env):
         self._air = max(self._air - 1, 0) if self.player.head_in_water else min(self._air + 4, FULL_AIR)
         self.ticks += 1
         self._frame = None
-        info = {"isGuiOpen": self.gui_open, "isGuiInventory": self.gui_open, "tick": self.ticks}
+        info = {
+            "isGuiOpen": self.gui_open,
+            "isGuiInventory": self.gui_open,
+            "inWater": bool(self.player.in_water),
+            "hitBlock": b.BLOCKS[self.world.block_at(*self._dug[0])].name if self._dug else None,
+            "tick": self.ticks,
+        }
         return self.observe(), 0.0, False, info
 
     def render(self, mode: str = "rgb_array") -> np.ndarray:
