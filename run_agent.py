@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steve1.cli import count, entry_point, number, report_all
-from steve1.config import data_root, version, weights_dir
+from steve1.config import data_root, version
 from steve1.envs import ENV_NAMES
+from steve1.flags import add_model_flags, missing_files
 from steve1.prompts import PUBLISHED_PROMPTS
 
 if TYPE_CHECKING:
@@ -69,44 +70,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    weights = weights_dir()
-    models = parser.add_argument_group("models")
-    models.add_argument(
-        "--in_model",
-        type=Path,
-        default=weights / "vpt" / "2x.model",
-        help="the policy's architecture, .model or .json (default: data/weights/vpt/2x.model)",
-    )
-    models.add_argument(
-        "--in_weights",
-        type=Path,
-        default=weights / "steve1" / "steve1.weights",
-        help="the policy's weights (default: data/weights/steve1/steve1.weights)",
-    )
-    models.add_argument(
-        "--prior_weights",
-        type=Path,
-        default=None,
-        help="the prior, which turns a text's embedding into a goal, sampled once an episode (default: none, the "
-        "text's embedding is the goal)",
-    )
-    models.add_argument(
-        "--mineclip_weights",
-        type=Path,
-        default=weights / "mineclip" / "attn.pth",
-        help="MineCLIP, which embeds the texts (default: data/weights/mineclip/attn.pth)",
-    )
-    models.add_argument(
-        "--mineclip_config",
-        type=Path,
-        default=None,
-        help="JSON with MineCLIP's sizes (default: the JSON beside its weights, else the published sizes)",
-    )
-    models.add_argument(
-        "--allow_other_mineclip",
-        action="store_true",
-        help="play though the weights say that they were trained with another MineCLIP (default: refuse)",
-    )
+    models = add_model_flags(parser)
     models.add_argument("--device", default=None, help="torch device (default: a GPU where there is one)")
     goals = parser.add_argument_group("prompts")
     goals.add_argument(
@@ -207,13 +171,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
             problems.append(f"--{name} {scale} must be at least 0 and finite; 0 turns guidance off")
     if "" in args.custom_text_prompt:
         problems.append("--custom_text_prompt is empty; give a text, or leave the flag out")
-    for name in ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config"):
-        path = getattr(args, name)
-        if path is not None and not path.is_file():
-            problems.append(
-                f"--{name} {path} does not exist; give a file, or fetch it with download_weights.sh"
-            )
-    return problems
+    return problems + missing_files(args)
 
 
 def episodes(args: argparse.Namespace) -> list[Episode]:

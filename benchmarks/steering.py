@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
-from steve1.config import version, weights_dir
+from steve1.config import version
 from steve1.envs import ENV_NAMES
+from steve1.flags import MODEL_FILES, add_model_flags, missing_files
 from steve1.prompts import BEHAVIOURS
 
 if TYPE_CHECKING:
@@ -41,43 +42,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    weights = weights_dir()
-    models = parser.add_argument_group("models")
-    models.add_argument(
-        "--in_model",
-        type=Path,
-        default=weights / "vpt" / "2x.model",
-        help="the policy's architecture (default: data/weights/vpt/2x.model)",
-    )
-    models.add_argument(
-        "--in_weights",
-        type=Path,
-        default=weights / "steve1" / "steve1.weights",
-        help="the policy's weights (default: data/weights/steve1/steve1.weights)",
-    )
-    models.add_argument(
-        "--prior_weights",
-        type=Path,
-        default=None,
-        help="the prior (default: none, texts' embeddings are the goals)",
-    )
-    models.add_argument(
-        "--mineclip_weights",
-        type=Path,
-        default=weights / "mineclip" / "attn.pth",
-        help="MineCLIP (default: data/weights/mineclip/attn.pth)",
-    )
-    models.add_argument(
-        "--mineclip_config",
-        type=Path,
-        default=None,
-        help="JSON with MineCLIP's sizes (default: the JSON beside its weights)",
-    )
-    models.add_argument(
-        "--allow_other_mineclip",
-        action="store_true",
-        help="go on though the weights were trained with another MineCLIP (default: refuse)",
-    )
+    add_model_flags(parser)
     playing = parser.add_argument_group("playing")
     playing.add_argument(
         "--behaviours",
@@ -125,11 +90,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     unknown = [name for name in args.behaviours if name not in BEHAVIOURS]
     if unknown or not args.behaviours:
         problems.append(f"--behaviours {','.join(unknown)}: choose from {', '.join(BEHAVIOURS)}")
-    for name in ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config", "prompts"):
-        path = getattr(args, name)
-        if path is not None and not path.is_file():
-            problems.append(f"--{name} {path} does not exist; check the path")
-    report_all(problems)
+    report_all(problems + missing_files(args, (*MODEL_FILES, "prompts")))
     return args
 
 

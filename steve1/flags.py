@@ -1,0 +1,63 @@
+"""The flags that name an agent's models, shared by everything that plays. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from steve1.config import weights_dir
+
+MODEL_FILES = ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config")
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags of policy, prior and MineCLIP, and return their group."""
+    weights = weights_dir()
+    group = parser.add_argument_group("models")
+    group.add_argument(
+        "--in_model",
+        type=Path,
+        default=weights / "vpt" / "2x.model",
+        help="the policy's architecture, .model or .json (default: data/weights/vpt/2x.model)",
+    )
+    group.add_argument(
+        "--in_weights",
+        type=Path,
+        default=weights / "steve1" / "steve1.weights",
+        help="the policy's weights (default: data/weights/steve1/steve1.weights)",
+    )
+    group.add_argument(
+        "--prior_weights",
+        type=Path,
+        default=None,
+        help="the prior, which turns a text's embedding into a goal, sampled once an episode (default: none, the "
+        "text's embedding is the goal)",
+    )
+    group.add_argument(
+        "--mineclip_weights",
+        type=Path,
+        default=weights / "mineclip" / "attn.pth",
+        help="MineCLIP, which embeds the texts (default: data/weights/mineclip/attn.pth)",
+    )
+    group.add_argument(
+        "--mineclip_config",
+        type=Path,
+        default=None,
+        help="JSON with MineCLIP's sizes (default: the JSON beside its weights, else the published sizes)",
+    )
+    group.add_argument(
+        "--allow_other_mineclip",
+        action="store_true",
+        help="play though the weights say that they were trained with another MineCLIP (default: refuse)",
+    )
+    return group
+
+
+def missing_files(args: argparse.Namespace, names: tuple[str, ...] = MODEL_FILES) -> list[str]:
+    """A sentence for each of these flags whose file does not exist."""
+    given = {name: getattr(args, name) for name in names}
+    return [
+        f"--{name} {path} does not exist; give a file, or fetch it with download_weights.sh"
+        for name, path in given.items()
+        if path is not None and not path.is_file()
+    ]
