@@ -313,7 +313,13 @@ def play_all(
             envs.append(env)
         world = type(envs[0]).__name__
         bar = worlds.enter_context(
-            tqdm(total=len(films) * args.gameplay_length, unit="frame", unit_scale=True, mininterval=1)
+            tqdm(
+                total=len(films) * args.gameplay_length,
+                unit="frame",
+                unit_scale=True,
+                mininterval=1,
+                disable=None,
+            )
         )
         for rows in batches:
             goal_rows = torch.stack([goals[row] for row in rows])

@@ -8,4 +8,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ruff format --check .
 ruff check .
 mypy
-python -m pytest -n 2 "$@"
+if [ $# -gt 0 ]; then exec python -m pytest -n 2 "$@"; fi
+python -m pytest -n 2 --ignore tests/test_quickstart.py
+python -m pytest tests/test_quickstart.py    # by itself, because it uses both cores

@@ -3,7 +3,8 @@
     python benchmarks/quickstart_report.py --data_root data/quickstart
     python benchmarks/quickstart_report.py --data_root data/quickstart_tenth
 
-Every figure is read from what the stages wrote; this script measures nothing itself. It also writes report.json.
+Every figure is read from what the stages wrote; this script measures nothing itself. It also writes report.json,
+and films.png, three moments of each film.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ def collect(root: Path) -> dict[str, Any]:
     }
 
 
+def films(root: Path) -> list[Path]:
+    """The videos that the agent was filmed in."""
+    return sorted((root / "generated_videos").glob("*.mp4"))
+
+
 def text(figures: dict[str, Any], root: Path) -> str:
     """The table that a quickstart ends with."""
     lines = ["", "==== What came of it", "", "time"]
@@ -93,15 +99,39 @@ def text(figures: dict[str, Any], root: Path) -> str:
         won = "wins" if verdict["wins"] else ""
         lines.append(f"  {name:<10} {verdict['measure']:<26} {shown[0]:>24}   {shown[1]:>24}  {won}")
     lines.append(f"  {figures['wins']} of {len(figures['verdicts'])} prompts win their own measure")
-    videos = sorted((root / "generated_videos").glob("*.mp4"))
     lines += ["", "look at"]
-    lines += [f"  {path}" for path in videos]
+    lines += [f"  {path}" for path in films(root)]
     lines += [
+        f"  {root / 'films.png'}",
         f"  {root / 'policy_checkpoint' / 'logs' / 'curves.png'}",
         f"  {root / 'weights' / 'steve1'}/  (small_best.weights, small_prior.pt)",
         f"  tensorboard --logdir {root / 'policy_checkpoint' / 'logs'}",
     ]
     return "\n".join(lines)
+
+
+MOMENTS = (0.1, 0.4, 0.8)  # of a film's length
+SHEET_WIDTH = 400  # pixels a picture
+
+
+def contact_sheet(videos: Sequence[Path], path: Path) -> None:
+    """Write a PNG with a row a film and a column for each of MOMENTS."""
+    import cv2
+    import numpy as np
+
+    from data.video import decode, video_info
+    from steve1.files import whole_file
+
+    rows = []
+    for video in videos:
+        wanted = [int(moment * video_info(video).frames) for moment in MOMENTS]
+        pictures = [frame for i, frame in enumerate(decode(video)) if i in wanted]
+        height = round(SHEET_WIDTH * pictures[0].shape[0] / pictures[0].shape[1])
+        size = (SHEET_WIDTH, height)
+        rows.append(np.hstack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pictures]))
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+    with whole_file(path) as partial:
+        partial.write_bytes(encoded.tobytes())
 
 
 @entry_point
@@ -118,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     figures = collect(args.data_root)
     write_json(args.data_root / "report.json", figures)
+    contact_sheet(films(args.data_root), args.data_root / "films.png")
     print(text(figures, args.data_root))
 
 

@@ -202,7 +202,7 @@ def play_all(
             pool = stack.enter_context(ProcessPoolExecutor(processes, context, _begin_worker, setup))
             results = pool.map(_play_batch, *zip(*calls, strict=True))
         batches = zip(jobs, results, strict=True)
-        for (rows, _), result in tqdm(batches, total=len(jobs), unit="batch", mininterval=1):
+        for (rows, _), result in tqdm(batches, total=len(jobs), unit="batch", mininterval=1, disable=None):
             for (name, row), figures in zip(rows, result, strict=True):
                 played[name][row] = figures
     return played
@@ -275,10 +275,23 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
+
+    from steve1.checkpoints import read_metadata
+    from steve1.files import write_json
+
     texts = {name: BEHAVIOURS[name] for name in args.behaviours}
     if args.prompts is not None:
         texts |= _read_prompts(args.prompts, args.behaviours)
     seeds = list(range(args.seed, args.seed + args.n_seeds))
+
+    settings = {name: str(v) if isinstance(v, Path) else v for name, v in vars(args).items()}
+    weights_hash = read_metadata(args.in_weights).get("tensors_hash")
+    if args.out is not None and args.out.is_file():
+        known = json.loads(args.out.read_text(encoding="utf-8"))
+        if known["settings"] == settings and known["weights_hash"] == weights_hash is not None:
+            print(report(known["episodes"], known["verdicts"]))
+            print(f"judged before: {args.out}; remove it to judge again")
+            return
 
     began = time.perf_counter()
     goals = make_goals(args, texts, seeds)
@@ -292,14 +305,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(report(played, verdicts))
     print(f"{len(played) * len(seeds) * args.gameplay_length:,} frames in {took:.0f} s")
     if args.out is not None:
-        from steve1.checkpoints import read_metadata
-        from steve1.files import write_json
-
         write_json(
             args.out,
             {
-                "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
-                "weights_hash": read_metadata(args.in_weights).get("tensors_hash"),
+                "settings": settings,
+                "weights_hash": weights_hash,
                 "version": version(),
                 "prompts": texts,
                 "seeds": seeds,

@@ -74,7 +74,7 @@ class EpisodeMaker:
             expected,
             unit=" frames",
             leave=False,
-            disable=not progress,
+            disable=None if progress else True,
         )
         with EpisodeWriter(dirpath, self.frame_format) as writer:
             for frame in frames:

@@ -65,7 +65,7 @@ def summarize(episodes: Sequence[Episode], seed: int = 0, progress: bool = False
     norms: list[np.ndarray] = []
     kept: list[np.ndarray] = []
     rng = np.random.default_rng(seed)
-    for episode in tqdm(episodes, unit="episode", disable=not progress, mininterval=0.5):
+    for episode in tqdm(episodes, unit="episode", disable=None if progress else True, mininterval=0.5):
         storage = EpisodeStorage(episode.path)
         n_bytes += folder_bytes(episode.path)
         actions = storage.load_actions()
