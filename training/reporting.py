@@ -127,6 +127,7 @@ _PANELS = (
     ("gradient norm before clipping", ("grad_l2_norm",)),
     ("learning rate", ("learning_rate",)),
 )
+_BEGINNING = 0.05  # share of the run that need not fit into the picture of the losses
 
 
 def draw_curves(rows: list[dict], path: Path) -> None:
@@ -137,13 +138,18 @@ def draw_curves(rows: list[dict], path: Path) -> None:
     figure = Figure(figsize=(15, 4.5))
     figure.subplots_adjust(left=0.04, right=0.99, wspace=0.15)
     FigureCanvasAgg(figure)
+    end = max((row["processed_frames"] for row in rows if "processed_frames" in row), default=0)
     for axes, (title, tags) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        late = []
         for tag in tags:
             points = [(row["processed_frames"], row[tag]) for row in rows if tag in row]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True), label=tag, marker="o" if len(points) < 20 else None, ms=3
-                )
+                marker = "o" if len(points) < 20 else None
+                axes.plot(*zip(*points, strict=True), label=tag, marker=marker, ms=3)
+            late += [value for frames, value in points if frames >= _BEGINNING * end]
+        if late and len(tags) > 1:  # losses: the steep beginning would flatten all the rest
+            margin = 0.1 * (max(late) - min(late)) + 0.05
+            axes.set_ylim(min(late) - margin, max(late) + margin)
         axes.set_title(title)
         axes.set_xlabel("processed frames")
         axes.xaxis.set_major_formatter(lambda n, _: short_count(int(n)))
