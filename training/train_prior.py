@@ -301,7 +301,7 @@ def main(argv: list[str] | None = None) -> None:
     data_hash = hashlib.sha256(text.tobytes() + visual.tobytes()).hexdigest()[:16]
 
     # ---- model ----
-    from steve1.checkpoints import metadata_path, save_weights
+    from steve1.checkpoints import metadata_path, read_metadata, save_weights, tensors_hash
 
     metadata_path(args.output_path)
     names = ("hidden_dim", "latent_dim", "batch_size", "lr", "n_validation", "seed")
@@ -339,7 +339,10 @@ def main(argv: list[str] | None = None) -> None:
         "epoch": training.best_epoch,
         "loss_val": training.best_loss,
     }
-    save_weights(best, args.output_path, metadata)
+    # A finished run that is run again leaves the file as it is.
+    there = args.output_path.exists() and read_metadata(args.output_path).get("tensors_hash")
+    if there != tensors_hash(best):
+        save_weights(best, args.output_path, metadata)
     print(f"{args.output_path}: epoch {training.best_epoch}, validation loss {training.best_loss:.5f}")
 
 

@@ -200,7 +200,8 @@ class Trainer:
         self._describe()
         if progress.step >= self.total_steps:
             say(f"{self.out} is trained: {self._frames():_} frames; give a larger --n_frames to go on")
-            self._save_weights("")
+            if not self.out.exists():
+                self._save_weights("")
             self.reporter.close()
             return
         self._begin_interval()
