@@ -311,3 +311,17 @@ def test_info_names_the_block_that_is_being_broken_and_says_when_in_water(env):
     x, y, z = env.nearest_water()
     env.teleport(x + 0.5, y, z + 0.5)
     assert env.step({})[3]["inWater"] is True
+
+
+@pytest.mark.parametrize(("height", "wide", "tall"), [(180, 2, 2), (120, 2, 3), (90, 4, 4)])
+def test_the_picture_is_enlarged_by_whole_pixels(height, wide, tall):
+    env = BlockWorldEnv(seed=5, render_height=height)
+    sky = env.reset()["pov"][:120]  # above the cross-hair and the hand
+    whole = np.repeat(np.repeat(sky[::tall, ::wide], tall, axis=0), wide, axis=1)
+    np.testing.assert_array_equal(sky, whole)
+    assert len(np.unique(sky.reshape(-1, 3), axis=0)) > 10
+
+
+def test_rows_that_do_not_divide_the_picture_are_refused():
+    with pytest.raises(ValueError, match="take 180, 120 or 90"):
+        BlockWorldEnv(seed=5, render_height=100)

@@ -37,7 +37,8 @@ class BlockWorldEnv(gym.Env):
     """A player in a BlockWorld, with MineRL 1.0's interface: 20 ticks a second, one action a tick.
 
     ``seed``: makes the world, the start and the drops; None takes a new one at every reset.
-    ``render_height``: rows that rays are cast for, a divisor of 360; the picture is enlarged by whole pixels.
+    ``render_height``: rows that rays are cast for, a divisor of 360; the picture is enlarged by whole pixels
+    (120 casts 320x120 rays, each 2 pixels wide and 3 tall).
     ``items``: what the player starts with, ``{item: count}``.
 
     For players and counters, to be read: ``world``, ``player``, ``inventory``, ``target``, ``break_progress``,
@@ -49,17 +50,21 @@ class BlockWorldEnv(gym.Env):
     reward_range = (0.0, 0.0)
 
     def __init__(
-        self, seed: int | None = None, render_height: int = 180, items: Mapping[str, int] | None = None
+        self, seed: int | None = None, render_height: int = 120, items: Mapping[str, int] | None = None
     ) -> None:
         if not 0 < render_height <= screens.HEIGHT or screens.HEIGHT % render_height:
             raise ValueError(
-                f"render_height {render_height} does not divide {screens.HEIGHT}; take 180 or 90"
+                f"render_height {render_height} does not divide {screens.HEIGHT}; take 180, 120 or 90"
             )
         self.action_space = spaces.action_space()
         self.observation_space = spaces.observation_space()
         self._seed = seed
         self._items = dict(items or {})
-        self._renderer = Renderer(screens.WIDTH * render_height // screens.HEIGHT, render_height)
+        # Whole pixels: as many times as wide as tall, or where the width can't be parted so, a little less.
+        times = screens.HEIGHT // render_height
+        while screens.WIDTH % times:
+            times -= 1
+        self._renderer = Renderer(screens.WIDTH // times, render_height)
         self._world: World | None = None
 
     # What MineRL's interface asks for

@@ -20,6 +20,7 @@ FOV = 70.0  # degrees from top to bottom, as MineRL's
 VIEW = 64.0  # blocks; fog hides all beyond
 _FOG_START = 32.0
 _FLAT, _BLOCK, _WET, _SKY = lighting.FLAT, lighting.BLOCK, lighting.WATER, lighting.SKY
+_ASPECT = 640 / 360  # of the picture, whatever the shape of the pixels that rays are cast for
 _TILE = 8
 _STEEPEST = 1 / 2048  # a ray runs at least this much along each axis, an eighth of a pixel
 _CLOUD_Y = 90.0
@@ -145,7 +146,7 @@ def cast(
     colour = np.zeros(3)
     texel_at = height / (scale * 2.0) / 16.0  # distance where one texel is one pixel
     corners, work, place = np.empty((4, 3)), np.empty((3, 3)), np.array([ox, oy, oz])
-    wide = scale * width / height
+    wide = scale * _ASPECT
     for tile in range(((height + _TILE - 1) // _TILE) * ((width + _TILE - 1) // _TILE)):
         first_row = tile // ((width + _TILE - 1) // _TILE) * _TILE
         first_column = tile % ((width + _TILE - 1) // _TILE) * _TILE
