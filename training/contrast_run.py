@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steve1.cli import UserError
+from training.one_file_checkpoint import read_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from training.contrast import Contrast
@@ -40,7 +41,7 @@ def run(training: Contrast, checkpoint: Path, identity: dict[str, Any], logs: Pa
             bar.update()
             now = time.monotonic()
             if now - saved > SAVE_SECONDS:
-                save(checkpoint, training, identity)
+                save_checkpoint(checkpoint, training, identity)
                 saved = time.monotonic()
             if bar.disable and now - told > LINE_SECONDS:
                 told = now
@@ -50,35 +51,13 @@ def run(training: Contrast, checkpoint: Path, identity: dict[str, Any], logs: Pa
     return sum(recent) / len(recent) if recent else float("nan")
 
 
-def save(path: Path, training: Contrast, identity: dict[str, Any]) -> None:
-    """Write everything that going on needs, whole or not at all."""
-    import torch
-
-    from steve1.files import remove_partials, whole_file
-
-    remove_partials(path)
-    with whole_file(path) as partial:
-        torch.save({"identity": identity, "training": training.state()}, partial)
-
-
 def resume(path: Path, training: Contrast, identity: dict[str, Any]) -> None:
     """Take up the checkpoint at ``path``; raises UserError where it belongs to other data or flags."""
-    import torch
-
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        theirs = saved["identity"]
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file can end in nearly any exception
-        raise UserError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}); remove it, or start anew with "
-            "--restart_from_checkpoint False"
-        ) from None
+    theirs, state = read_checkpoint(path)
     differing = [name for name, value in identity.items() if theirs.get(name) != value]
     if differing:
         raise UserError(
             f"{path} is from a run with another {', '.join(differing)}; give another --out, or start anew with "
             "--restart_from_checkpoint False"
         )
-    training.load_state(saved["training"])
+    training.load_state(state)

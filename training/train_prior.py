@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import data_root, weights_dir
+from training.one_file_checkpoint import read_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,31 +184,9 @@ class Training:
         return self.model.eval()
 
 
-def save_checkpoint(path: Path, training: Training, identity: dict[str, Any]) -> None:
-    """Write everything that going on needs, whole or not at all."""
-    import torch
-
-    from steve1.files import remove_partials, whole_file
-
-    remove_partials(path)
-    with whole_file(path) as partial:
-        torch.save({"identity": identity, "training": training.state()}, partial)
-
-
 def resume(path: Path, training: Training, identity: dict[str, Any]) -> None:
     """Take up the checkpoint at ``path``; raises UserError where it belongs to other data or flags."""
-    import torch
-
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        theirs = saved["identity"]
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file can end in nearly any exception
-        raise UserError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}); remove it, or start anew with "
-            "--restart_from_checkpoint False"
-        ) from None
+    theirs, state = read_checkpoint(path)
     differing = [
         f"{key} {theirs.get(key)} there, {value} now"
         for key, value in identity.items()
@@ -218,7 +197,7 @@ def resume(path: Path, training: Training, identity: dict[str, Any]) -> None:
             f"{path} is from a run with other data or flags ({'; '.join(differing)}); give another --output_path, "
             "or start anew with --restart_from_checkpoint False"
         )
-    training.load_state(saved["training"])
+    training.load_state(state)
 
 
 def _parser() -> argparse.ArgumentParser:

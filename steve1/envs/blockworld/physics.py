@@ -96,7 +96,8 @@ def tick(
 
 
 @njit(cache=True)
-def _block(blocks, x, y, z):
+def block_in(blocks, x, y, z):
+    """The block of a cell; the land repeats in x and z, with bedrock below and air above."""
     if y < 0:
         return b.BEDROCK
     if y >= blocks.shape[1]:
@@ -124,7 +125,7 @@ def _limit(blocks, solid, position, axis, move):
     for x in range(start[0], stop[0] + 1):
         for y in range(start[1], stop[1] + 1):
             for z in range(start[2], stop[2] + 1):
-                if solid[_block(blocks, x, y, z)]:
+                if solid[block_in(blocks, x, y, z)]:
                     cell = x if axis == 0 else (y if axis == 1 else z)
                     if move > 0.0 and cell >= high[axis] - _EDGE:
                         move = min(move, cell - high[axis])
@@ -137,7 +138,7 @@ def _limit(blocks, solid, position, axis, move):
 def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_ground, blocked):
     position, speed = state[:3], state[3:]
     fx, fz = math.floor(position[0]), math.floor(position[2])
-    in_water = _block(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
+    in_water = block_in(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
     if abs(speed[0]) < 0.003:
         speed[0] = 0.0
     if abs(speed[2]) < 0.003:
@@ -198,8 +199,8 @@ def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_gr
         speed[1] = (speed[1] - 0.08) * 0.98
         speed[2] *= drag
     fx, fz = math.floor(position[0]), math.floor(position[2])
-    wet = _block(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
-    head = _block(blocks, fx, math.floor(position[1] + EYE), fz) == _WATER
+    wet = block_in(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
+    head = block_in(blocks, fx, math.floor(position[1] + EYE), fz) == _WATER
     return landed, wet, head, bumped
 
 
@@ -210,7 +211,7 @@ def _walk_ray(blocks, ox, oy, oz, dx, dy, dz, reach, found):
     t = 0.0
     px, py, pz = x, y, z
     while t <= reach:
-        block = _block(blocks, x, y, z)
+        block = block_in(blocks, x, y, z)
         if block != b.AIR and block != _WATER and t > 0.0:
             found[0], found[1], found[2] = x, y, z
             found[3], found[4], found[5] = px, py, pz

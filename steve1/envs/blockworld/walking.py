@@ -13,7 +13,7 @@ from numba import njit
 
 from steve1.envs.blockworld import blocks as b
 from steve1.envs.blockworld.env import BlockWorldEnv
-from steve1.envs.blockworld.physics import HALF_WIDTH
+from steve1.envs.blockworld.physics import HALF_WIDTH, block_in
 from steve1.envs.blockworld.world import SIZE
 
 _BLOCKED, _WATER = -1, b.WATER
@@ -106,28 +106,18 @@ def place_near(
 
 
 @njit(cache=True)
-def _at(blocks, x, y, z):
-    if y < 0:
-        return b.BEDROCK
-    if y >= blocks.shape[1]:
-        return b.AIR
-    wrap = blocks.shape[0] - 1
-    return blocks[x & wrap, y, z & wrap]
-
-
-@njit(cache=True)
 def _stand(blocks, solid, x, y, z, tall):
     """Where the feet are after going from height y into column (x, z); and whether that is water."""
-    up = 1 if solid[_at(blocks, x, y, z)] else 0
+    up = 1 if solid[block_in(blocks, x, y, z)] else 0
     for height in range(1, tall + up):
-        if solid[_at(blocks, x, y + height, z)]:
+        if solid[block_in(blocks, x, y + height, z)]:
             return _BLOCKED, False
     if up:
         return y + 1, False
     for down in range(_DROP + 1):
-        if _at(blocks, x, y - down, z) == _WATER:
+        if block_in(blocks, x, y - down, z) == _WATER:
             return y - down, True
-        if solid[_at(blocks, x, y - down - 1, z)]:
+        if solid[block_in(blocks, x, y - down - 1, z)]:
             return y - down, False
     return _BLOCKED, False
 
@@ -160,9 +150,9 @@ def _water_line(blocks, x, y, z, yaw, start, limit):
         cx, cz = math.floor(x + dx * gone), math.floor(z + dz * gone)
         # The surface lies at the level of the feet for a swimmer, up to three lower for one on the shore.
         level = math.floor(y + 0.4) + 1
-        while level > math.floor(y) - _DROP - 1 and _at(blocks, cx, level, cz) != _WATER:
+        while level > math.floor(y) - _DROP - 1 and block_in(blocks, cx, level, cz) != _WATER:
             level -= 1
-        if _at(blocks, cx, level, cz) != _WATER or _at(blocks, cx, level - 1, cz) != _WATER:
+        if block_in(blocks, cx, level, cz) != _WATER or block_in(blocks, cx, level - 1, cz) != _WATER:
             return gone - start
         gone += _STEP
     return limit
@@ -173,10 +163,10 @@ def _feet(blocks, solid, x, y, z):
     """The height to stand at in a column, near y; _BLOCKED where there is none or it is under water."""
     for height in range(y + 4, y - 5, -1):
         if (
-            solid[_at(blocks, x, height - 1, z)]
-            and not solid[_at(blocks, x, height, z)]
-            and not solid[_at(blocks, x, height + 1, z)]
-            and _at(blocks, x, height, z) != _WATER
+            solid[block_in(blocks, x, height - 1, z)]
+            and not solid[block_in(blocks, x, height, z)]
+            and not solid[block_in(blocks, x, height + 1, z)]
+            and block_in(blocks, x, height, z) != _WATER
         ):
             return height
     return _BLOCKED
@@ -187,6 +177,6 @@ def _fits(blocks, solid, x, feet, z):
     """Whether a body fits at a place."""
     for cx in (math.floor(x - HALF_WIDTH), math.floor(x + HALF_WIDTH)):
         for cz in (math.floor(z - HALF_WIDTH), math.floor(z + HALF_WIDTH)):
-            if solid[_at(blocks, cx, feet, cz)] or solid[_at(blocks, cx, feet + 1, cz)]:
+            if solid[block_in(blocks, cx, feet, cz)] or solid[block_in(blocks, cx, feet + 1, cz)]:
                 return False
     return True
