@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,18 +58,39 @@ class EpisodeMaker:
         ``images`` are the recording's frames where they are not simply the video's. Raises
         :class:`TooShort`, or :class:`~steve1.cli.UserError` when the recording can't be read.
         """
+        expected = len(recording.actions.kept)
+        if expected < self.min_timesteps:
+            raise TooShort(expected, self.min_timesteps)
+
+        def finish(n: int) -> tuple[dict, dict]:
+            actions = {key: values[:n] for key, values in recording.actions.env_actions.items()}
+            known = {"recorded_frames": recording.actions.n_lines, "warnings": recording.warnings}
+            return actions, {**metadata, **known}
+
+        return self.store(dirpath, recording.frames(images), finish, expected, progress)
+
+    def store(
+        self,
+        dirpath: Path,
+        frames: Iterable[np.ndarray],
+        finish: Callable[[int], tuple[Mapping, dict]],
+        expected: int | None = None,
+        progress: bool = True,
+    ) -> int:
+        """Write the episode ``dirpath`` from a stream of frames, uint8 [H, W, 3], whole or not at all.
+
+        ``finish(n)`` is asked, when the frames have ended, for the actions of the n frames and the metadata.
+        ``expected`` frames, for the progress bar. Returns n; raises :class:`TooShort`.
+        """
         import cv2
         from tqdm import tqdm
 
         from data.EpisodeStorage import EpisodeWriter
         from steve1.mineclip.embed import FrameEmbedder
 
-        expected = len(recording.actions.kept)
-        if expected < self.min_timesteps:
-            raise TooShort(expected, self.min_timesteps)
         embedder = FrameEmbedder(self.mineclip, self.batch_size)
-        frames = tqdm(
-            recording.frames(images),
+        bar = tqdm(
+            frames,
             dirpath.name,
             expected,
             unit=" frames",
@@ -77,19 +98,14 @@ class EpisodeMaker:
             disable=None if progress else True,
         )
         with EpisodeWriter(dirpath, self.frame_format) as writer:
-            for frame in frames:
+            for frame in bar:
                 embedder.add(frame)
                 writer.add_frame(cv2.resize(frame, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_LINEAR))
             n = writer.n_frames
             if n < self.min_timesteps:
                 raise TooShort(n, self.min_timesteps)
-            actions = {key: values[:n] for key, values in recording.actions.env_actions.items()}
-            known = {
-                "mineclip_hash": self.mineclip_hash,
-                "recorded_frames": recording.actions.n_lines,
-                "warnings": recording.warnings,
-            }
-            writer.finish(actions, embedder.finish(), {**metadata, **known})
+            actions, metadata = finish(n)
+            writer.finish(actions, embedder.finish(), {**metadata, "mineclip_hash": self.mineclip_hash})
         return n
 
     def exists(self, dirpath: Path) -> bool:
@@ -122,14 +138,18 @@ class Summary:
     def add(self, recording: Recording, n_frames: int) -> None:
         """Count a recording of which ``n_frames`` frames became an episode."""
         actions = recording.actions
-        self.episodes += 1
-        self.frames += n_frames
         cut = len(actions.kept) - n_frames
         self.dropped["null actions"] += actions.n_lines - len(actions.kept)
         self.dropped["the video is shorter than its actions, or damaged"] += cut
-        columns = [actions.env_actions[key][:n_frames].sum() for key in BINARY_KEYS]
+        self.add_actions({key: values[:n_frames] for key, values in actions.env_actions.items()})
+
+    def add_actions(self, env_actions: Mapping[str, np.ndarray]) -> None:
+        """Count an episode with these actions: MineRL's 23 keys [n], and camera [n, 2]."""
+        self.episodes += 1
+        self.frames += len(env_actions["camera"])
+        columns = [env_actions[key].sum() for key in BINARY_KEYS]
         self.pressed += np.array(columns, dtype=np.int64)
-        self.camera_moved += int((actions.env_actions["camera"][:n_frames] != 0).any(axis=1).sum())
+        self.camera_moved += int((env_actions["camera"] != 0).any(axis=1).sum())
 
     def text(self) -> str:
         """The summary to print."""
