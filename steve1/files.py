@@ -6,9 +6,10 @@ import contextlib
 import glob
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,23 @@ def remove_partials(path: str | os.PathLike) -> None:
     """Remove what a killed process left half-written for the file or folder ``path``."""
     path = Path(path)
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????{PARTIAL}"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+        _remove(leftover)
+
+
+def sweep(folder: str | os.PathLike, names: Container[str]) -> None:
+    """As :func:`remove_partials` for all files and folders of ``folder`` that ``names`` holds, in one look."""
+    if os.path.isdir(folder):
+        for leftover in list(Path(folder).iterdir()):
+            match = re.fullmatch(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(PARTIAL)}", leftover.name)
+            if match and match[1] in names:
+                _remove(leftover)
+
+
+def _remove(leftover: Path) -> None:
+    if leftover.is_dir():
+        shutil.rmtree(leftover, ignore_errors=True)
+    else:
+        leftover.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
