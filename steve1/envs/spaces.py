@@ -7,7 +7,7 @@ key's shape and type are MineRL's.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -141,6 +141,36 @@ def noop_action() -> dict[str, Any]:
     action: dict[str, Any] = dict.fromkeys(BUTTONS, 0)
     action["camera"] = np.zeros(2, np.float32)
     return action
+
+
+def checked_action(action: Mapping[str, Any]) -> tuple[dict[str, int], float, float]:
+    """The action's 23 keys as 0 or 1, those left out 0, and the camera's pitch and yaw in degrees.
+
+    Raises ValueError for what is outside of :func:`action_space`.
+    """
+    if not isinstance(action, Mapping):
+        raise ValueError(f"an action is a dict of MineRL's keys, not {type(action).__name__}")
+    unknown = sorted(set(action) - {*BUTTONS, "camera"})
+    if unknown:
+        raise ValueError(f"the action has keys that MineRL does not: {', '.join(map(str, unknown))}")
+    keys = {}
+    for name in BUTTONS:
+        value = action.get(name, 0)
+        if not (isinstance(value, int) and 0 <= value <= 1):
+            array = np.asarray(value)
+            if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):
+                raise ValueError(f"the action's {name!r} is {value!r}; it must be 0 or 1")
+            value = array.item()
+        keys[name] = int(value)
+    try:
+        camera = np.asarray(action.get("camera", (0.0, 0.0)), dtype=np.float64)
+    except (TypeError, ValueError):
+        camera = np.empty(0)
+    if camera.shape != (2,) or not (abs(camera) <= CAMERA_LIMIT).all():
+        raise ValueError(
+            f"the action's 'camera' is {action['camera']!r}; it must be two angles [pitch, yaw] in -180..180 degrees"
+        )
+    return keys, float(camera[0]), float(camera[1])
 
 
 def observation_space() -> spaces.Dict:

@@ -108,7 +108,7 @@ class BlockWorldEnv(gym.Env):
         ``hitBlock`` (the name of the block that is being broken, or None) and ``tick``.
         Raises ValueError for an action outside of the action space.
         """
-        keys, pitch, yaw = _checked(action)
+        keys, pitch, yaw = spaces.checked_action(action)
         fresh = {key for key, down in keys.items() if down and not self._last.get(key)}
         self._last = keys
         screen = self.gui_open
@@ -373,33 +373,3 @@ class BlockWorldEnv(gym.Env):
             or y >= player.y + physics.TALL
             or y + 1 <= player.y
         )
-
-
-def _checked(action: Mapping[str, Any]) -> tuple[dict[str, int], float, float]:
-    """The action's 23 keys as 0 or 1, and the camera's pitch and yaw in degrees."""
-    if not isinstance(action, Mapping):
-        raise ValueError(f"an action is a dict of MineRL's keys, not {type(action).__name__}")
-    unknown = sorted(set(action) - _KEYS)
-    if unknown:
-        raise ValueError(f"the action has keys that MineRL does not: {', '.join(map(str, unknown))}")
-    keys = {}
-    for name in spaces.BUTTONS:
-        value = action.get(name, 0)
-        if not (isinstance(value, int) and 0 <= value <= 1):
-            array = np.asarray(value)
-            if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):
-                raise ValueError(f"the action's {name!r} is {value!r}; it must be 0 or 1")
-            value = array.item()
-        keys[name] = int(value)
-    try:
-        camera = np.asarray(action.get("camera", (0.0, 0.0)), dtype=np.float64)
-    except (TypeError, ValueError):
-        camera = np.empty(0)
-    if camera.shape != (2,) or not (abs(camera) <= spaces.CAMERA_LIMIT).all():
-        raise ValueError(
-            f"the action's 'camera' is {action['camera']!r}; it must be two angles [pitch, yaw] in -180..180 degrees"
-        )
-    return keys, float(camera[0]), float(camera[1])
-
-
-_KEYS = {*spaces.BUTTONS, "camera"}
