@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Step 1: OpenAI's contractor recordings -> episodes. Running this again goes on where it stopped.
-# usage: bash 1_generate_dataset.sh [flags that overrule those below]
+# Step 1: OpenAI's contractor recordings -> episodes, and if you like, two VPT agents' play -> episodes.
+# Running this again goes on where it stopped.
+# usage: bash 1_generate_dataset.sh [flags of the contractor step that overrule those below]
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 if [ -d "$ROOT/.venv/bin" ]; then PATH="$ROOT/.venv/bin:$PATH"; fi
@@ -10,6 +11,9 @@ DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
 N_EPISODES_CONTRACTOR=5                                # episodes per index; an episode is at most 5 minutes of play
 INDICES_CONTRACTOR="${INDICES_CONTRACTOR:-8.x 9.x 10.x}"  # collections: 6.x 7.x 8.x 9.x 10.x
 OUTPUT_DIR_CONTRACTOR="$DATA/dataset_contractor"
+# 0: none. STEVE-1 was trained on these too, but they need MineRL (see README) and VPT's weights (download_weights.sh).
+N_EPISODES_MIXED_AGENTS="${N_EPISODES_MIXED_AGENTS:-0}"   # episodes; an episode is at most 6 minutes of play
+OUTPUT_DIR_MIXED_AGENTS="$DATA/dataset_mixed_agents"
 
 for INDEX in $INDICES_CONTRACTOR; do
     ARGS=(
@@ -26,3 +30,26 @@ for INDEX in $INDICES_CONTRACTOR; do
     )
     python "$ROOT/data/generation/convert_from_contractor.py" "${ARGS[@]}" "$@"
 done
+
+if [ "$N_EPISODES_MIXED_AGENTS" -gt 0 ]; then
+    ARGS=(
+        --num_episodes "$N_EPISODES_MIXED_AGENTS"
+        --output_dir "$OUTPUT_DIR_MIXED_AGENTS"
+        --env minerl                                   # minerl, or blockworld, which VPT was not trained in
+        --env_seed 0                                   # world of the first episode; the next ones count up
+        --seed 0                                       # of switches, spins and sampling
+        --max_timesteps 7200                           # frames of an episode, 20 a second
+        --min_timesteps 1000                           # frames; shorter episodes are not kept
+        --switch_agent_prob 1/1000                     # a frame; a third of it towards the RL-tuned agent
+        --perform_spin_prob 1/750                      # a frame
+        --in_model "$DATA/weights/vpt/2x.model"
+        --in_weights_a "$DATA/weights/vpt/foundation-model-2x.weights"
+        --in_weights_b "$DATA/weights/vpt/rl-from-foundation-2x.weights"
+        --frame_format png                             # png: lossless, 34 KB a frame; mp4: 8 KB
+        --mineclip_weights "$DATA/weights/mineclip/attn.pth"
+        --batch_size 32                                # frames that MineCLIP encodes at a time
+        --num_workers 1                                # processes that share the episodes; run one a number ...
+        --worker_id 0                                  # ... each with its own
+    )
+    python "$ROOT/data/generation/gen_mixed_agents.py" "${ARGS[@]}"
+fi

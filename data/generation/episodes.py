@@ -32,7 +32,7 @@ class TooShort(Exception):
 
     def __init__(self, frames: int, needed: int) -> None:
         super().__init__(f"{frames:,} frames are left of it, {needed:,} are needed (--min_timesteps)")
-        self.frames = frames
+        self.frames, self.needed = frames, needed
 
 
 @dataclass
@@ -125,8 +125,9 @@ class EpisodeMaker:
 
 @dataclass
 class Summary:
-    """What a converter did: nothing is lost without being counted here."""
+    """What a converter did: nothing is lost without being counted here. ``source``: what episodes are made of."""
 
+    source: str = "recordings"
     episodes: int = 0
     frames: int = 0
     existing: int = 0
@@ -151,6 +152,16 @@ class Summary:
         self.pressed += np.array(columns, dtype=np.int64)
         self.camera_moved += int((env_actions["camera"] != 0).any(axis=1).sum())
 
+    def merge(self, other: Summary) -> None:
+        """Add what ``other`` counted."""
+        self.episodes += other.episodes
+        self.frames += other.frames
+        self.existing += other.existing
+        self.dropped += other.dropped
+        self.passed_over += other.passed_over
+        self.pressed = self.pressed + other.pressed
+        self.camera_moved += other.camera_moved
+
     def text(self) -> str:
         """The summary to print."""
         lines = [
@@ -159,7 +170,9 @@ class Summary:
         if self.existing:
             lines.append(f"{self.existing:,} were there already")
         lines += [f"dropped frames: {n:,}, {reason}" for reason, n in self.dropped.items() if n]
-        lines += [f"recordings passed over: {n:,}, {reason}" for reason, n in self.passed_over.items() if n]
+        lines += [
+            f"{self.source} passed over: {n:,}, {reason}" for reason, n in self.passed_over.items() if n
+        ]
         if self.frames:
             lines.append("how often, in % of the frames:")
             shares = {
