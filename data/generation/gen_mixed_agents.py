@@ -18,6 +18,7 @@ and a fresh one plays the next.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,28 @@ class Settings:
         return {**vars(self), "agents": list(self.agents)}
 
 
+class World:
+    """The world that is played in; made when it is asked for, and made anew after it was closed."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._env = make, None
+
+    @property
+    def env(self) -> Any:
+        if self._env is None:
+            self._env = self._make()
+        return self._env
+
+    def close(self) -> None:
+        """Give the world up; one that is lost may well fail to close."""
+        env, self._env = self._env, None
+        if env is not None:
+            try:
+                env.close()
+            except Exception as error:
+                print(f"a world did not close: {type(error).__name__}: {error}")
+
+
 class Generator:
     """Plays episodes in one world after the other, and replaces a world that is lost."""
 
@@ -94,24 +117,20 @@ class Generator:
         settings: Settings,
         policies: Sequence[MinecraftAgentPolicy],
         maker: EpisodeMaker,
-        new_env: Callable[[], Any],
+        world: World,
     ) -> None:
-        self.settings, self.policies, self.maker, self.new_env = settings, policies, maker, new_env
+        self.settings, self.policies, self.maker, self.world = settings, policies, maker, world
         self.summary = Summary("episodes")
-        self._env: Any = None
         self._lost_in_a_row = 0
 
     def generate(self, output: Path, indices: Sequence[int]) -> None:
         """Play those of the episodes that are not there. Raises UserError where one was played otherwise."""
-        try:
-            for index in indices:
-                dirpath = output / self.settings.name(index)
-                if self._exists(dirpath):
-                    self.summary.existing += 1
-                else:
-                    self._play(dirpath, index)
-        finally:
-            self._close()
+        for index in indices:
+            dirpath = output / self.settings.name(index)
+            if self._exists(dirpath):
+                self.summary.existing += 1
+            else:
+                self._play(dirpath, index)
 
     def _exists(self, dirpath: Path) -> bool:
         from data.EpisodeStorage import EpisodeStorage
@@ -144,24 +163,22 @@ class Generator:
         # One stream of sampling noise for both agents, as they never act at once.
         noise = row_generator(its.seed, f"mixed agents {its.env_seed} {index}")
         agents = [AgentBatch(policy, [noise]) for policy in self.policies]
-        world, played = its.env_seed + index, Played()
+        world_seed, played = its.env_seed + index, Played()
 
         def finish(n: int) -> tuple[dict, dict]:
             return played.arrays(n), {
                 "source": "mixed agents",
                 "settings": its.note(),
                 "index": index,
-                "world_seed": world,
-                "session": f"{its.env} {world}",  # episodes of one start belong on one side of a split
+                "world_seed": world_seed,
+                "session": f"{its.env} {world_seed}",  # episodes of one start belong on one side of a split
                 "first_agent": int(plan.agent[0]),
                 "switches": plan.switches(n),
                 "spins": plan.spins(n),
                 "ended": played.ended,
             }
 
-        if self._env is None:
-            self._env = self.new_env()
-        frames = play(self._env, world, agents, plan, played)
+        frames = play(self.world.env, world_seed, agents, plan, played)
         try:
             n = self.maker.store(dirpath, frames, finish, its.max_timesteps)
             self.summary.add_actions(played.arrays(n))
@@ -174,22 +191,13 @@ class Generator:
             print(f"{dirpath.name}: no episode, for {short}; {played.ended}")
         self._lost_in_a_row = self._lost_in_a_row + 1 if played.lost else 0
         if played.lost:
-            self._close()
+            self.world.close()
         if self._lost_in_a_row == MAX_LOST_IN_A_ROW:
             print(self.summary.text())
             raise UserError(
                 f"{MAX_LOST_IN_A_ROW} worlds in a row were lost, the last one so: {played.ended}; see to the "
                 "world and run the same command again, which goes on from here"
             )
-
-    def _close(self) -> None:
-        """Give the world up; one that is lost may well fail to close."""
-        env, self._env = self._env, None
-        if env is not None:
-            try:
-                env.close()
-            except Exception as error:
-                print(f"a world did not close: {type(error).__name__}: {error}")
 
 
 @entry_point
@@ -198,17 +206,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     report_all(_problems(args))
 
-    # ---- The world first: where it can't be had, nothing else need load
     from steve1.envs import make_env
 
-    world = make_env(args.env)
-    name = type(world).__name__.removesuffix("Env").lower()
-    world.close()
+    with contextlib.closing(World(lambda: make_env(args.env))) as world:
+        summary = _generate(args, world)
+    print(summary.text())
+    if sum(summary.passed_over.values()):
+        print("the same command plays those that were passed over again")
+    if summary.episodes + summary.existing == 0 and args.num_workers == 1:
+        raise UserError("no episode was long enough; the reasons are printed above")
 
-    # ---- Models
+
+def _generate(args: argparse.Namespace, world: World) -> Summary:
     from data.generation.mixed_agents import is_tuned
     from steve1.checkpoints import tensors_hash
 
+    # The world is made first: where it can't be had, nothing else need load.
+    env_name = type(world.env).__name__.removesuffix("Env").lower()
     files = (args.in_weights_a, args.in_weights_b)
     policies = [load_agent(args.in_model, path) for path in files]
     agents = tuple(
@@ -218,22 +232,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = Settings(
         args.seed,
         args.env_seed,
-        name,
+        env_name,
         args.max_timesteps,
         args.switch_agent_prob,
         args.perform_spin_prob,
         agents,
     )
-
-    # ---- Play
-    generator = Generator(settings, policies, load_maker(args), lambda: make_env(args.env))
+    generator = Generator(settings, policies, load_maker(args), world)
     generator.generate(Path(args.output_dir), range(args.worker_id, args.num_episodes, args.num_workers))
-    summary = generator.summary
-    print(summary.text())
-    if sum(summary.passed_over.values()):
-        print("the same command plays those that were passed over again")
-    if summary.episodes + summary.existing == 0 and args.num_workers == 1:
-        raise UserError("no episode was long enough; the reasons are printed above")
+    return generator.summary
 
 
 def _parser() -> argparse.ArgumentParser:
