@@ -87,11 +87,15 @@ class FrameSink:
 
 def read_png(path: str, out: np.ndarray) -> None:
     """Decode a stored PNG into ``out`` (uint8 [128, 128, 3] RGB). Raises UserError for a damaged one."""
-    import cv2
+    from data import png
 
     with open(path, "rb") as file:
-        coded = np.frombuffer(file.read(), np.uint8)
-    image = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
+        coded = file.read()
+    if png.decode_into(coded, out):
+        return
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR) if coded else None
     if image is None:
         raise UserError(f"{path} is not a readable PNG; the episode is damaged, convert the recording again")
     if image.shape != out.shape:

@@ -5,6 +5,8 @@ import cv2
 import numpy as np
 import pytest
 from conftest import MEDIA
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_recordings import make_video, number_of, numbered_frame
 
 from data.video import FrameIndex, Undecodable, VideoWriter, decode, decode_resampled, frame_times, video_info
@@ -58,6 +60,28 @@ def test_seeking_is_exact_whatever_the_keyframes(tmp_path, video):
         assert read(index, start, stop) == list(range(start, stop))
     for start in range(60):
         assert read(index, start, start + 1) == [start]
+
+
+irregular = st.lists(st.integers(1, 25), max_size=12).map(lambda gaps: {0, *np.cumsum(gaps).tolist()})
+SLICES = st.tuples(st.integers(0, 90), st.integers(0, 90)).map(lambda pair: (min(pair), max(pair)))
+
+
+@settings(max_examples=25)
+@given(keyframes=irregular, bf=st.integers(0, 3), slices=st.lists(SLICES, min_size=1, max_size=6))
+def test_any_slice_equals_the_sequential_decode(tmp_path_factory, keyframes, bf, slices):
+    """Keyframes anywhere, B-frames or none: the very pixels that decoding from the beginning gives."""
+    path = tmp_path_factory.mktemp("video") / "v.mp4"
+    make_video(path, range(90), keyframes=keyframes, bf=str(bf), sc_threshold="0")
+    with av.open(str(path)) as container:
+        keys = [frame.key_frame for frame in container.decode(video=0)]
+    assert {place for place, key in enumerate(keys) if key} == {k for k in keyframes if k < 90}
+    every = np.stack(list(decode(path)))
+    index = FrameIndex(path)
+    assert len(index) == len(every) == 90
+    for start, stop in slices:
+        out = np.empty((stop - start, 128, 128, 3), np.uint8)
+        index.read(start, stop, out)
+        np.testing.assert_array_equal(out, every[start:stop])
 
 
 def test_frames_of_another_size_are_resized(tmp_path):
