@@ -7,6 +7,7 @@ work side by side, and a thread each would only take turns.
 from __future__ import annotations
 
 import bisect
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,13 +75,14 @@ class VideoWriter:
         self._container.close()
 
 
-def decode(path: str | os.PathLike) -> Iterator[np.ndarray]:
+def decode(path: str | os.PathLike, content: bytes | None = None) -> Iterator[np.ndarray]:
     """Yield a video's frames in order as uint8 [H, W, 3] RGB, one at a time, up to the first undecodable one.
 
+    ``content``: the video itself, where it does not lie in a file of its own; ``path`` is then its name in errors.
     Raises :class:`Undecodable` there (it says how many frames were good), :class:`UserError` when the file
     is no video at all.
     """
-    return (image for _, image in _decode_timed(path))
+    return (image for _, image in _decode_timed(path, content))
 
 
 def decode_resampled(path: str | os.PathLike, fps: int = FPS) -> Iterator[np.ndarray]:
@@ -98,9 +100,11 @@ def decode_resampled(path: str | os.PathLike, fps: int = FPS) -> Iterator[np.nda
         tick += 1
 
 
-def _decode_timed(path: str | os.PathLike) -> Iterator[tuple[float, np.ndarray]]:
+def _decode_timed(
+    path: str | os.PathLike, content: bytes | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """Pairs of seconds since the first frame, and frame."""
-    with _opened(path) as container:
+    with _opened(path, content) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         convert = VideoReformatter()
@@ -193,11 +197,11 @@ class FrameIndex:
         raise Undecodable(self.path, start + done)
 
 
-def _opened(path: str | os.PathLike):
-    if not os.path.exists(path):
+def _opened(path: str | os.PathLike, content: bytes | None = None):
+    if content is None and not os.path.exists(path):
         raise FileNotFoundError(2, "no such file", str(path))
     try:
-        container = av.open(str(path))
+        container = av.open(str(path) if content is None else io.BytesIO(content))
     except av.FFmpegError as error:
         raise UserError(
             f"{path} is not a readable video ({error.strerror}); it is truncated or of another kind, so "

@@ -20,6 +20,7 @@ PROMISED = {
         beta""",
     "data/generation/convert_custom_data.py": f"input_dir idm_model idm_weights {DATA_FLAGS}",
     "data/generation/convert_from_contractor.py": f"index num_episodes worker_id cache_dir {DATA_FLAGS}",
+    "data/generation/convert_from_minestudio.py": f"input_dir num_episodes num_workers worker_id {DATA_FLAGS}",
     "data/generation/gen_mixed_agents.py": f"""max_timesteps switch_agent_prob perform_spin_prob num_episodes env
         env_seed in_model in_weights_a in_weights_b seed num_workers worker_id {DATA_FLAGS}""",
     "data/sampling/generate_sampling.py": """type name dataset_dirs dataset_weights output_dir val_frames train_frames
@@ -35,6 +36,7 @@ HEAVY = {
     "av",
     "numba",
     "gym",
+    "lmdb",
     "accelerate",
     "kornia",
     "matplotlib",
