@@ -18,52 +18,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steve1.cli import count, entry_point, number, report_all
-from steve1.config import data_root, version
-from steve1.envs import ENV_NAMES
-from steve1.flags import add_model_flags, missing_files
+from steve1.config import data_root
+from steve1.filming import Episode, film_all, losses, read_json, table
+from steve1.flags import add_model_flags, add_world_flags, missing_files, missing_python
 from steve1.prompts import PUBLISHED_PROMPTS
 
 if TYPE_CHECKING:
     import torch
 
     from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-
-TABLE_COLUMNS = ("logs_held", "dirt_held", "seeds_held", "travel_distance")
-
-
-@dataclass
-class Episode:
-    """One film to make: a prompt in one world. ``kind`` is "text", "visual" or "no_goal"."""
-
-    name: str
-    kind: str
-    prompt: str
-    seed: int
-    cond_scale: float | None
-    video: Path
-
-    @property
-    def caption(self) -> str:
-        return {"text": self.prompt, "visual": f"{self.name} (visual prompt)"}.get(self.kind, "no goal")
-
-    @property
-    def behaviour(self) -> str:
-        """The published prompt's name, or the film's own where its text is another."""
-        names = {text: name for name, text in PUBLISHED_PROMPTS.items()}
-        return names.get(self.prompt, self.name)
-
-    @property
-    def json(self) -> Path:
-        return self.video.with_suffix(".json")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -113,12 +82,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="guidance for all prompts, in place of the two above; 0 turns it off (default: not given)",
     )
     playing = parser.add_argument_group("playing")
-    playing.add_argument(
-        "--env",
-        choices=ENV_NAMES,
-        default="auto",
-        help="world; auto is minerl where it is installed, else blockworld (default auto)",
-    )
+    add_world_flags(playing)
     playing.add_argument(
         "--gameplay_length", type=count, default=1000, help="frames an episode, 20 a second (default 1000)"
     )
@@ -171,7 +135,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
             problems.append(f"--{name} {scale} must be at least 0 and finite; 0 turns guidance off")
     if "" in args.custom_text_prompt:
         problems.append("--custom_text_prompt is empty; give a text, or leave the flag out")
-    return problems + missing_files(args)
+    return problems + missing_files(args) + missing_python(args)
 
 
 def episodes(args: argparse.Namespace) -> list[Episode]:
@@ -223,11 +187,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         policy, goals, origin = load_models(args, missing)
 
         # ---- play and film ----
-        play_all(args, policy, missing, goals, origin)
+        from steve1.envs import make_env
+
+        film_all(
+            policy,
+            missing,
+            goals,
+            lambda: make_env(args.env, minerl_python=args.minerl_python),
+            origin,
+            args.gameplay_length,
+            args.num_envs,
+            args.deterministic,
+        )
 
     # ---- counts ----
     print(table(films))
-    print(f"{len(missing)} videos made, {len(films) - len(missing)} were there: {args.save_dirpath}")
+    for line in losses(films):
+        print(line)
+    made = sum(film.video.exists() for film in missing)
+    print(f"{made} videos made, {len(films) - len(missing)} were there: {args.save_dirpath}")
 
 
 def load_models(
@@ -285,101 +263,6 @@ def load_models(
     return policy, goals, origin
 
 
-def play_all(
-    args: argparse.Namespace,
-    policy: MinecraftAgentPolicy,
-    films: Sequence[Episode],
-    goals: Sequence[torch.Tensor],
-    origin: dict[str, Any],
-) -> None:
-    """Play, film and count all episodes, as many at once as there are worlds; a batch has one guidance scale."""
-    import torch
-    from tqdm import tqdm
-
-    from steve1.envs import make_env
-    from steve1.MineRLConditionalAgent import check_env
-
-    scales = list(dict.fromkeys(film.cond_scale for film in films))
-    batches = []
-    for scale in scales:
-        rows = [row for row, film in enumerate(films) if film.cond_scale == scale]
-        batches += [rows[first : first + args.num_envs] for first in range(0, len(rows), args.num_envs)]
-    with ExitStack() as worlds:
-        envs = []
-        for _ in range(max(len(rows) for rows in batches)):
-            env = make_env(args.env)
-            worlds.callback(env.close)
-            check_env(env)
-            envs.append(env)
-        world = type(envs[0]).__name__
-        bar = worlds.enter_context(
-            tqdm(
-                total=len(films) * args.gameplay_length,
-                unit="frame",
-                unit_scale=True,
-                mininterval=1,
-                disable=None,
-            )
-        )
-        for rows in batches:
-            goal_rows = torch.stack([goals[row] for row in rows])
-            batch = [films[row] for row in rows]
-            _play_batch(args, policy, envs[: len(rows)], batch, goal_rows, {"world": world, **origin}, bar)
-
-
-def _play_batch(
-    args: argparse.Namespace,
-    policy: MinecraftAgentPolicy,
-    envs: Sequence[Any],
-    batch: Sequence[Episode],
-    goals: torch.Tensor,
-    note: dict[str, Any],
-    bar: Any,
-) -> None:
-    from steve1.files import write_json
-    from steve1.film import Film
-    from steve1.rollout import play
-
-    with ExitStack() as open_films:
-        reels = [open_films.enter_context(Film(film.video, film.caption)) for film in batch]
-        figures = play(
-            policy,
-            envs,
-            [film.seed for film in batch],
-            goals,
-            args.gameplay_length,
-            batch[0].cond_scale,
-            args.deterministic,
-            watch=lambda row, pov: reels[row].add(pov),
-            tick=lambda: bar.update(len(batch)),
-        )
-        # The JSON first: a video that is there always has its counts.
-        for film, measured in zip(batch, figures, strict=True):
-            content = {
-                "name": film.name,
-                "kind": film.kind,
-                "prompt": film.prompt,
-                "seed": film.seed,
-                "cond_scale": film.cond_scale,
-                "deterministic": args.deterministic,
-                "gameplay_length": args.gameplay_length,
-                "frames": measured.steps,
-                "ended_early": measured.steps < args.gameplay_length,
-                **note,
-                "version": version(),
-                "measures": measured.result(),
-            }
-            write_json(film.json, content)
-
-
-def _read_json(film: Episode) -> dict[str, Any]:
-    try:
-        content = json.loads(film.json.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
 def _differences(film: Episode, args: argparse.Namespace) -> str:
     """Words for how a video that exists was made otherwise than the flags say, as far as its JSON tells."""
     now = {
@@ -389,7 +272,7 @@ def _differences(film: Episode, args: argparse.Namespace) -> str:
         "in_weights": str(args.in_weights),
         "prior_weights": str(args.prior_weights) if args.prior_weights and film.kind == "text" else None,
     }
-    then = _read_json(film)
+    then = read_json(film)
     if film.kind != "text":
         then.pop("prior_weights", None)
         now.pop("prior_weights")
@@ -397,38 +280,6 @@ def _differences(film: Episode, args: argparse.Namespace) -> str:
     if not other:
         return ""
     return f", though it was made with {', '.join(other)}: remove it or give another --save_dirpath to make it anew"
-
-
-def table(films: Sequence[Episode]) -> str:
-    """The counts of all films, a line a prompt, over its seeds; from the JSON files beside the videos."""
-    from steve1.intervals import mean_interval
-    from steve1.measures import MEASURES, own_measure
-
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for film in films:
-        measures = _read_json(film).get("measures")
-        if isinstance(measures, dict):
-            groups.setdefault((film.caption, film.behaviour), []).append(measures)
-
-    def cell(rows: list[dict[str, Any]], name: str) -> str:
-        values = [row[name] for row in rows if row.get(name) is not None]
-        if not values:
-            return "-"
-        mean, low, _ = mean_interval(values)
-        return f"{mean:.4g}" if len(values) == 1 else f"{mean:.4g} ± {mean - low:.2g}"
-
-    heads = [f"{name} ({MEASURES[name].unit})" for name in TABLE_COLUMNS]
-    lines = [["prompt", "seeds", *heads, "its own measure"]]
-    for (caption, behaviour), rows in groups.items():
-        own = own_measure(behaviour, rows[0])
-        shown = caption if len(caption) <= 40 else f"{caption[:37]}..."
-        own_cell = f"{own} {cell(rows, own)} ({MEASURES[own].unit})" if own else ""
-        lines.append([shown, str(len(rows)), *(cell(rows, column) for column in TABLE_COLUMNS), own_cell])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 if __name__ == "__main__":

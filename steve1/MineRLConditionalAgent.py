@@ -18,19 +18,9 @@ import torch
 
 from steve1.checkpoints import load_weights
 from steve1.cli import UserError
-from steve1.config import FRAME_SIZE, PI_HEAD_KWARGS, POLICY_2X_KWARGS
+from steve1.config import FRAME_SIZE, MINERL_SETTINGS, PI_HEAD_KWARGS, POLICY_2X_KWARGS, POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.vpt.actions import ENV_KEYS, UNPREDICTED, agent_to_env
-
-POV_SHAPE = (360, 640, 3)
-# What the published policies were trained on; names are those of MineRL's task.
-MINERL_SETTINGS: dict[str, list[float]] = {
-    "resolution": [640, 360],
-    "fov_range": [70, 70],
-    "gamma_range": [2, 2],
-    "guiscale_range": [1, 1],
-    "cursor_size_range": [16, 16],
-}
 
 
 def agent_frame(pov: np.ndarray, img_size: Sequence[int]) -> np.ndarray:
@@ -95,6 +85,19 @@ class AgentBatch:
         self._first[row] = True
         if generator is not None:
             self._generators[row] = generator
+
+    def set_cond_scale(self, cond_scale: float | None) -> None:
+        """Change the guidance scale between two steps, keeping the memory; None and 0 turn guidance off.
+
+        Turned on in the middle of an episode, the unconditional half begins with the conditional half's memory,
+        for it has seen the same pictures; what came of the goal in it is forgotten as the episode goes on.
+        """
+        rows = len(self._generators)
+        if cond_scale and not self.cond_scale:
+            self._state = [tuple(torch.cat([part, part]) for part in block) for block in self._state]
+        elif self.cond_scale and not cond_scale:
+            self._state = [tuple(part[:rows] for part in block) for block in self._state]
+        self.cond_scale = cond_scale
 
     def act(self, povs: Iterable[np.ndarray], goals: torch.Tensor | np.ndarray) -> list[dict[str, Any]]:
         """Choose an action for each row.

@@ -9,6 +9,16 @@ FPS = 20  # Minecraft's ticks a second; one frame is one tick
 FRAME_SIZE = 128  # stored frames are FRAME_SIZE x FRAME_SIZE
 FIRST_EMBED = 15  # the MineCLIP window is 16 frames, so the first 15 have no embedding
 
+POV_SHAPE = (360, 640, 3)  # a picture of the game
+# What the published policies were trained on, by the names of MineRL's task.
+MINERL_SETTINGS: dict[str, list[float]] = {
+    "resolution": [640, 360],
+    "fov_range": [70, 70],
+    "gamma_range": [2, 2],
+    "guiscale_range": [1, 1],
+    "cursor_size_range": [16, 16],
+}
+
 
 def version() -> str:
     """The installed version of this package, for the metadata of what it writes."""

@@ -1,11 +1,14 @@
-"""The flags that name an agent's models, shared by everything that plays. Imports nothing heavy."""
+"""The flags that name an agent's models and its world, shared by everything that plays. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 from pathlib import Path
 
 from steve1.config import weights_dir
+from steve1.envs import ENV_NAMES
 
 MODEL_FILES = ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config")
 
@@ -60,4 +63,35 @@ def missing_files(args: argparse.Namespace, names: tuple[str, ...] = MODEL_FILES
         f"--{name} {path} does not exist; give a file, or fetch it with download_weights.sh"
         for name, path in given.items()
         if path is not None and not path.is_file()
+    ]
+
+
+def add_world_flags(group: argparse._ActionsContainer, default: str = "auto") -> None:
+    """Add ``--env`` and ``--minerl_python``."""
+    group.add_argument(
+        "--env",
+        choices=ENV_NAMES,
+        default=default,
+        help=f"world; auto is minerl where it is installed, else blockworld (default {default})",
+    )
+    add_minerl_flag(group)
+
+
+def add_minerl_flag(group: argparse._ActionsContainer) -> None:
+    """Add ``--minerl_python``."""
+    group.add_argument(
+        "--minerl_python",
+        default=None,
+        metavar="PATH",
+        help="the python of MineRL's own environment (default: $STEVE1_MINERL_PYTHON, else this one)",
+    )
+
+
+def missing_python(args: argparse.Namespace) -> list[str]:
+    """A sentence where ``--minerl_python`` names no program."""
+    python = args.minerl_python
+    if python is None or shutil.which(os.path.expanduser(python)):
+        return []
+    return [
+        f"--minerl_python {python} is no program; give the python of MineRL's environment, .../bin/python"
     ]

@@ -79,11 +79,13 @@ class EpisodeMeasures:
 
     ``first_obs``: the observation that ``reset`` returned. Of the info are read, where they are there:
     ``isGuiOpen``, ``inWater`` (the feet are in water) and ``hitBlock`` (the name of the block that attack is
-    being held on, or None).
+    being held on, or None). ``lost``: what became of a world that crashed or hung, for who plays to say; its
+    episode has the figures up to there.
     """
 
     def __init__(self, first_obs: Mapping[str, Any]) -> None:
         self.steps = 0
+        self.lost: str | None = None
         self._first = first_obs
         self._most: dict[str, float] = {}
         self._sums: dict[str, float] = {}

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from steve1.config import POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.envs import WorldLost
 from steve1.measures import EpisodeMeasures
 from steve1.MineRLConditionalAgent import AgentBatch, row_generator
 
@@ -34,28 +36,40 @@ def play(
             as alone. goals: float [N, E], fixed for the episode; zeros are no goal.
         watch: see :data:`Watch`. tick: called after every step of all worlds.
 
-    Returns the N episodes' measures. A world that ends its episode early is left alone from then on.
+    Returns the N episodes' measures. A world that ends its episode early is left alone from then on; so is one that
+    crashes or hangs, and its measures say so (``lost``). The caller may go on with the same worlds.
     """
-    observations = []
+    measures, povs = [], []
     for env, seed in zip(envs, seeds, strict=True):
         env.seed(seed)
-        observations.append(env.reset())
-    measures = [EpisodeMeasures(obs) for obs in observations]
+        lost = None
+        try:
+            obs = env.reset()
+        except WorldLost as error:
+            obs, lost = {"pov": np.zeros(POV_SHAPE, np.uint8)}, f"lost before its first step: {error}"
+        measures.append(EpisodeMeasures(obs))
+        measures[-1].lost = lost
+        povs.append(obs["pov"])
+    playing = [measured.lost is None for measured in measures]
     agent = AgentBatch(policy, [row_generator(seed) for seed in seeds], cond_scale, deterministic)
-    playing = [True] * len(envs)
-    for _ in range(steps):
+    for step in range(1, steps + 1):
+        if not any(playing):
+            break
         # A finished row stays in the batch with its last picture, so that the others' rows stay where they are.
-        actions = agent.act([obs["pov"] for obs in observations], goals)
+        actions = agent.act(povs, goals)
         for row, env in enumerate(envs):
             if not playing[row]:
                 continue
             if watch is not None:
-                watch(row, observations[row]["pov"])
-            observations[row], _, done, info = env.step(actions[row])
-            measures[row].add(actions[row], observations[row], info)
-            playing[row] = not done
+                watch(row, povs[row])
+            try:
+                obs, _, done, info = env.step(actions[row])
+            except WorldLost as error:
+                measures[row].lost = f"lost at step {step} of {steps}: {error}"
+                playing[row] = False
+                continue
+            measures[row].add(actions[row], obs, info)
+            povs[row], playing[row] = obs["pov"], not done
         if tick is not None:
             tick()
-        if not any(playing):
-            break
     return measures

@@ -32,7 +32,7 @@ def worlds(monkeypatch):
     """Pictures instead of a game; the list of worlds that were made."""
     made = []
 
-    def make_env(name, seed=None):
+    def make_env(name, seed=None, minerl_python=None):
         made.append(PictureWorld())
         return made[-1]
 

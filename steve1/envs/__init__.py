@@ -5,7 +5,10 @@ Nothing is imported until :func:`make_env` is called.
 
 from __future__ import annotations
 
-import importlib.util
+import functools
+import os
+import subprocess
+import sys
 from typing import Any
 
 from steve1.cli import UserError
@@ -13,30 +16,67 @@ from steve1.cli import UserError
 ENV_NAMES = ("minerl", "blockworld", "auto")
 
 
-def make_env(name: str = "auto", seed: int | None = None) -> Any:
+class WorldLost(UserError):
+    """The world crashed or hung: the episode ends here, and ``reset`` makes a fresh world."""
+
+
+def make_env(
+    name: str = "auto", seed: int | None = None, minerl_python: str | os.PathLike | None = None
+) -> Any:
     """A world with MineRL 1.0's interface (``reset() -> obs``, ``step(action) -> (obs, reward, done, info)``).
 
     ``name``: "minerl" (Minecraft itself), "blockworld" (the embedded stand-in) or "auto" (minerl where it is
-    installed, else blockworld). ``seed`` makes the world; None takes a new one at every reset.
-    Raises UserError for an unknown name and where MineRL is asked for and can't be had.
+    installed, else blockworld; says which on stderr). ``seed`` makes the world; None takes a new one at every reset.
+    ``minerl_python``: the Python that has MineRL; None means ``$STEVE1_MINERL_PYTHON`` or else the running one.
+    Raises UserError for an unknown name and where MineRL is asked for and can't be had. A MineRL world's ``reset``
+    and ``step`` raise :class:`WorldLost`.
     """
     if name not in ENV_NAMES:
         raise UserError(f"there is no world called {name!r}; choose one of {', '.join(ENV_NAMES)}")
     if name == "auto":
-        name = "minerl" if _minerl_can_be_used() else "blockworld"
+        name = _choose(minerl_python)
     if name == "blockworld":
         from steve1.envs.blockworld.env import BlockWorldEnv
 
         return BlockWorldEnv(seed=seed)
-    if not _minerl_can_be_used():
+    if not _minerl_can_be_used(minerl_python):
+        from steve1.envs.minerl_process import find_python
+
         raise UserError(
-            "MineRL 1.0 can't be used here: it wants a Python environment with `minerl` (https://github.com/"
-            "minerllabs/minerl) and Java 8; use --env blockworld for the embedded world"
+            f"MineRL 1.0 can't be used: {find_python(minerl_python)} has no module minerl; give the python of an "
+            "environment that has it by --minerl_python (docs/minerl.md tells how to make one), or use "
+            "--env blockworld for the embedded world"
         )
-    from steve1.envs.minerl import MineRLEnv  # type: ignore[import-not-found]
+    from steve1.envs.minerl import MineRLEnv
 
-    return MineRLEnv(seed=seed)
+    return MineRLEnv(seed=seed, minerl_python=minerl_python)
 
 
-def _minerl_can_be_used() -> bool:
-    return all(importlib.util.find_spec(module) for module in ("minerl", "steve1.envs.minerl"))
+def _choose(minerl_python: str | os.PathLike | None) -> str:
+    """What "auto" means with this Python."""
+    if _minerl_can_be_used(minerl_python):
+        say_once("world: MineRL")
+        return "minerl"
+    say_once("world: BlockWorld, the stand-in, because MineRL is not installed (see docs/minerl.md)")
+    return "blockworld"
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """Print a line on stderr, the first time that it is said."""
+    print(text, file=sys.stderr)
+
+
+def _minerl_can_be_used(minerl_python: str | os.PathLike | None) -> bool:
+    from steve1.envs.minerl_process import find_python
+
+    return _has_minerl(find_python(minerl_python), os.environ.get("PYTHONPATH"))
+
+
+@functools.cache
+def _has_minerl(python: str, pythonpath: str | None) -> bool:
+    """Whether this interpreter can import minerl; asked of itself, without importing it."""
+    # Without the working directory, where a folder named minerl would pass for the package.
+    code = "import sys; sys.path.pop(0); import importlib.util as u; print(bool(u.find_spec('minerl')))"
+    asked = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() == "True"

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from steve1.config import POV_SHAPE
+
 with contextlib.suppress(ImportError):
     # gym 0.26 prints that it is unmaintained at every import; we know, MineRL speaks gym.
     from gym_notices.notices import notices as _notices  # type: ignore[import-untyped]
@@ -46,7 +48,6 @@ BUTTONS = [
     "use",
 ]
 CAMERA_LIMIT = 180.0
-POV_SHAPE = (360, 640, 3)
 
 ITEMS = [
     "air",

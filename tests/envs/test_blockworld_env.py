@@ -295,7 +295,7 @@ def test_make_env():
 
 
 def test_minerl_that_is_missing_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("steve1.envs._minerl_can_be_used", lambda: False)
+    monkeypatch.setattr("steve1.envs._minerl_can_be_used", lambda _: False)
     with pytest.raises(UserError, match="--env blockworld"):
         make_env("minerl")
     assert isinstance(make_env("auto"), BlockWorldEnv)
