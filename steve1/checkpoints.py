@@ -199,7 +199,7 @@ def load_mineclip(path: str | os.PathLike, config: Mapping | str | os.PathLike |
         if plain is not None:
             named.setdefault(plain, tensor)
     chosen, origin = _mineclip_config(path, config)
-    with torch.random.fork_rng():  # its random weights are replaced and must not move anybody's stream
+    with torch.device("meta"):  # its random weights would take memory, and move everybody's random stream
         mineclip = MineCLIP(chosen)
     problems = _misfits(named, mineclip.state_dict())
     if problems:
