@@ -260,7 +260,8 @@ def find_episodes(folder: str | os.PathLike) -> list[Path]:
     """
     if not os.path.isdir(folder):
         raise UserError(f"the folder of episodes {folder} does not exist; check the path")
-    return sorted(Path(found) for found in files.walk(str(folder)))
+    # As paths sort, name by name, without making a Path for each comparison.
+    return [Path(found) for found in sorted(files.walk(str(folder)), key=lambda path: path.split(os.sep))]
 
 
 def convert_frames(dirpath: str | os.PathLike, frame_format: str) -> bool:

@@ -109,9 +109,13 @@ def read_png(path: str, out: np.ndarray) -> None:
 def read_metadata(folder: Path) -> dict:
     """metadata.json checked, or what len.txt and the folder tell of the published layout."""
     path = folder / "metadata.json"
-    if path.exists():
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        content = None
+    if content is not None:
         try:
-            metadata = json.loads(path.read_text(encoding="utf-8"))
+            metadata = json.loads(content.decode("utf-8"))
         except ValueError as error:
             raise UserError(f"{path} is not JSON ({error}); convert the recording again") from None
         n_frames = metadata.get("n_frames") if isinstance(metadata, dict) else None

@@ -6,10 +6,11 @@ Real:
 Tiny:
     python data/sampling/generate_sampling.py --type custom --name mine --dataset_dirs data/dataset_custom
 
-Writes NAME_train.txt and NAME_val.txt (an episode's absolute path a line) and NAME.json (flags, counts) into
---output_dir. Recordings of one play session never stand on both sides. The choice depends on the seed and the
-episodes alone. Types: neurips is the published one (data/dataset_contractor); custom takes --dataset_dirs as large
-as they are; mixed takes them in the proportion of --dataset_weights.
+Writes NAME_train.txt and NAME_val.txt (an episode's absolute path a line), NAME.json (flags, counts),
+NAME_summary.txt (the table that is printed) and NAME_histogram.png (lengths of the episodes) into --output_dir.
+Recordings of one play session never stand on both sides. The choice depends on the seed and the episodes alone.
+Types: neurips is the published one (data/dataset_contractor); custom takes --dataset_dirs as large as they are;
+mixed takes them in the proportion of --dataset_weights.
 """
 
 from __future__ import annotations
@@ -172,8 +173,10 @@ def main(argv: list[str] | None = None) -> None:
     folders = args.dataset_dirs or [str(data_root() / "dataset_contractor")]
     weights = [number(text) for text in args.dataset_weights] or None
 
+    from data.sampling.sampling_report import draw_histogram, figures, table
     from data.sampling.sessions import read_dataset
     from data.sampling.split import shuffled, split, take, total
+    from steve1.files import write_text
 
     # ---- episodes ----
     shortest = FIRST_EMBED + max(args.T or 1, args.min_btwn_goals or 1)
@@ -218,9 +221,13 @@ def main(argv: list[str] | None = None) -> None:
     result = split(datasets, weights, args.val_frames, args.train_frames, args.seed, val)
 
     # ---- files ----
-    _write(args, name, folders, result, left_out, hashes)
-    _print_table(name, folders, weights, result)
-    print(f"wrote {args.output_dir / name}_train.txt, _val.txt and .json")
+    found = figures(folders, weights, result, left_out)
+    summary = table(name, found)
+    _write(args, name, folders, result, left_out, hashes, found)
+    write_text(args.output_dir / f"{name}_summary.txt", summary + "\n")
+    draw_histogram(args.output_dir / f"{name}_histogram.png", name, folders, result, args.T)
+    print(summary)
+    print(f"wrote {args.output_dir / name}_train.txt, _val.txt, .json, _summary.txt and _histogram.png")
 
 
 def _tell_left_out(left_out: Sequence[Episode], shortest: int) -> None:
@@ -237,13 +244,12 @@ def _write(
     result: Split,
     left_out: Sequence[Episode],
     hashes: Sequence[str],
+    found: dict[str, dict],
 ) -> None:
-    from data.sampling.split import total
     from steve1.files import write_json, write_text
 
-    sides = {"train": result.train, "val": result.val, "unused": result.unused, "left_out": left_out}
-    for side in ("train", "val"):
-        write_text(args.output_dir / f"{name}_{side}.txt", "".join(f"{e.path}\n" for e in sides[side]))
+    for side, episodes in (("train", result.train), ("val", result.val)):
+        write_text(args.output_dir / f"{name}_{side}.txt", "".join(f"{e.path}\n" for e in episodes))
     write_json(
         args.output_dir / f"{name}.json",
         {
@@ -252,40 +258,11 @@ def _write(
             },
             "datasets": [str(Path(folder).resolve()) for folder in folders],
             "mineclip_hashes": list(hashes),
-            **{
-                side: {
-                    "episodes": len(episodes),
-                    "frames": total(episodes),
-                    "sessions": len({episode.session for episode in episodes}),
-                    "frames_per_dataset": [
-                        total(e for e in episodes if e.dataset == index) for index in range(len(folders))
-                    ],
-                }
-                for side, episodes in sides.items()
-            },
+            **found,
             "episodes_unused": [episode.path for episode in result.unused],
             "episodes_left_out": [episode.path for episode in left_out],
         },
     )
-
-
-def _print_table(name: str, folders: Sequence[str], weights: Sequence[float] | None, result: Split) -> None:
-    from data.sampling.split import total
-
-    sides = (("train", result.train), ("val", result.val), ("unused", result.unused))
-    width = max(len(folder) for folder in [*folders, "all"])
-    print(f"sampling {name}: frames (episodes, sessions)")
-    print(f"{'':{width}}" + "".join(f"{side:>26}" for side, _ in sides) + f"{'share of train':>16}")
-    for index in [*range(len(folders)), None]:
-        cells = ""
-        for _, episodes in sides:
-            rows = [e for e in episodes if index is None or e.dataset == index]
-            cell = f"{total(rows):,} ({len(rows):,}, {len({e.session for e in rows}):,})"
-            cells += f"{cell:>26}"
-        part = total(e for e in result.train if index is None or e.dataset == index) / total(result.train)
-        asked = f" of {weights[index] / sum(weights):.1%}" if weights and index is not None else ""
-        share = f"{part:.1%}{asked}"
-        print(f"{'all' if index is None else folders[index]:{width}}{cells}{share:>16}")
 
 
 if __name__ == "__main__":

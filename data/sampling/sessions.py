@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from data.EpisodeStorage import EpisodeStorage, find_episodes
 from steve1.cli import UserError
@@ -35,24 +34,30 @@ def session_of(path: str | os.PathLike, metadata: dict) -> str:
     ``session`` in metadata.json comes first, then a contractor recording's name; any other folder, and each
     recording with the placeholder for a session, is a session of its own.
     """
-    path = Path(path)
-    match = _RECORDING.fullmatch(path.name)
+    name = os.path.basename(path)
+    match = _RECORDING.fullmatch(name)
     session = metadata.get("session") or (match[1] if match else None)
     if session == PLACEHOLDER_SESSION:
-        return path.name
+        return name
     return str(session) if session else str(path)
 
 
 def read_episodes(paths: Sequence[str | os.PathLike], dataset: int = 0) -> list[Episode]:
     """Return the episodes of a list of folders, in its order and without repetition, with absolute paths."""
     found: dict[str, Episode] = {}
+    parents: dict[str, str] = {}  # resolved once each: there are many episodes to a folder
     for given in paths:
-        path = Path(given).resolve()
+        parent, name = os.path.split(given)
+        if parent not in parents:
+            parents[parent] = os.path.realpath(parent)
+        path = os.path.join(parents[parent], name)
+        if name in ("", ".", "..") or os.path.islink(path):
+            path = os.path.realpath(path)
         storage = EpisodeStorage(path)
         found.setdefault(
-            str(path),
+            path,
             Episode(
-                path=str(path),
+                path=path,
                 frames=len(storage),
                 session=session_of(path, storage.metadata),
                 dataset=dataset,

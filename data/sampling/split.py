@@ -53,20 +53,25 @@ def choose_validation(
     groups: dict[str, list[Episode]] = {}
     for episode in shuffled(episodes, seed, 0):
         groups.setdefault(episode.session, []).append(episode)
+    sizes = {session: total(group) for session, group in groups.items()}
     chosen: list[Episode] = []
+    missing = frames
     for session in [session for session in groups if session in sessions]:
-        chosen += take(groups.pop(session), frames - total(chosen))
+        taken = take(groups.pop(session), missing)
+        chosen += taken
+        missing -= total(taken)
     for session in list(groups):
-        if total(groups[session]) <= frames - total(chosen):
+        if sizes[session] <= missing:
             sessions.add(session)
             chosen += groups.pop(session)
-    while groups and total(chosen) < frames:
-        missing = frames - total(chosen)
-        session = min(
-            groups, key=lambda session: total(groups[session]) - total(take(groups[session], missing))
-        )
+            missing -= sizes[session]
+    while groups and missing > 0:
+        least = missing
+        session = min(groups, key=lambda session: sizes[session] - total(take(groups[session], least)))
         sessions.add(session)
-        chosen += take(groups.pop(session), missing)
+        taken = take(groups.pop(session), missing)
+        chosen += taken
+        missing -= total(taken)
     return chosen
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,8 @@ from tiny_episodes import make_episode
 
 from data.minecraft_dataset import load_sampling
 from data.sampling.generate_sampling import main
-from data.sampling.sessions import Episode, read_dataset, session_of
+from data.sampling.sampling_report import COLOURS
+from data.sampling.sessions import Episode, read_dataset, read_episodes, session_of
 from data.sampling.split import split, take, total
 from steve1.cli import UserError
 
@@ -144,6 +147,8 @@ def test_neurips_reads_the_contractor_folder_under_the_data_root(contractor, tmp
     folder = tmp_path / "root" / "samplings"
     assert sorted(path.name for path in folder.iterdir()) == [
         "neurips.json",
+        "neurips_histogram.png",
+        "neurips_summary.txt",
         "neurips_train.txt",
         "neurips_val.txt",
     ]
@@ -186,10 +191,48 @@ def test_mixed(contractor, custom, tmp_path, capsys):
     dirs = ("--type", "mixed", "--name", "mix", "--dataset_dirs", f"{contractor},{custom}")
     folder = run(tmp_path, *dirs, "--dataset_weights", "0.7,0.3", "--val_frames", 60)
     written = json.loads((folder / "mix.json").read_text())
-    shares = written["train"]["frames_per_dataset"]
-    assert abs(shares[0] - 0.7 * sum(shares)) <= 45
-    assert all(written["val"]["frames_per_dataset"])
-    assert "of 70.0%" in capsys.readouterr().out
+    first, second = written["train"]["datasets"]
+    assert (first["asked"], second["asked"]) == (0.7, 0.3)
+    assert first["dataset"] == str(contractor)
+    assert abs(first["frames"] - 0.7 * written["train"]["frames"]) <= 45
+    assert first["got"] == first["frames"] / written["train"]["frames"]
+    assert all(part["frames"] for part in written["val"]["datasets"])
+    out = capsys.readouterr().out
+    assert (folder / "mix_summary.txt").read_text() in out
+    row = next(line for line in out.splitlines() if line.startswith("train"))
+    cells = ["train", str(contractor), "70.0%", f"{first['got']:.1%}", str(first["frames"])]
+    assert row.split() == [
+        *cells,
+        f"{first['frames'] / 72_000:.2f}",
+        *map(str, (first["episodes"], first["sessions"])),
+    ]
+
+
+def test_episodes_of_val_from_are_shown_and_weights_are_trainings(contractor, custom, tmp_path, capsys):
+    other = tmp_path / "other"
+    for n in range(2):
+        make_episode(other / f"o{n}", 50, mineclip_hash="c" * 64)
+    dirs = ("--type", "mixed", "--name", "m", "--dataset_dirs", f"{contractor},{custom}")
+    folder = run(tmp_path, *dirs, "--dataset_weights", "1,1", "--val_from", other)
+    written = json.loads((folder / "m.json").read_text())
+    assert [part["asked"] for part in written["train"]["datasets"]] == [0.5, 0.5]
+    *none, theirs = written["val"]["datasets"]
+    assert [part["frames"] for part in none] == [0, 0]
+    assert {part["asked"] for part in (*none, theirs)} == {None}
+    assert (theirs["frames"], theirs["got"]) == (100, 1.0)
+    assert "(--val_from)" in capsys.readouterr().out
+
+
+def test_the_histogram_is_a_picture_and_the_same_each_time(contractor, custom, tmp_path):
+    dirs = ("--type", "mixed", "--dataset_dirs", f"{contractor},{custom}", "--dataset_weights", "1,1")
+    for name in ("one", "two"):
+        folder = run(tmp_path / name, *dirs, "--name", "m", "--T", 10)
+    content = (folder / "m_histogram.png").read_bytes()
+    assert content == (tmp_path / "one" / "new" / "samplings" / "m_histogram.png").read_bytes()
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1].astype(int)
+    for colour in COLOURS[:2]:
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.abs(picture - rgb).max(axis=2) < 8).sum() > 500
 
 
 def test_val_from_sampling_and_folder_never_leaks(contractor, custom, tmp_path):
@@ -278,3 +321,19 @@ def test_all_mistakes_of_flags_are_listed(capsys):
         assert flag in message
     assert "needs --dataset_dirs" in fails(capsys, 2, "--type", "custom")
     assert "--dataset_weights is for" in fails(capsys, 2, "--dataset_weights", "1,2")
+
+
+def test_links_and_relative_paths_are_one_episode(contractor, tmp_path, monkeypatch):
+    real = next(path for path in sorted(contractor.iterdir()))
+    (tmp_path / "link").symlink_to(real)
+    (tmp_path / "folder").symlink_to(contractor)
+    monkeypatch.chdir(tmp_path)
+    given = [
+        "link",
+        f"folder/{real.name}",
+        real,
+        f"{real}/",
+        f"folder/{real.name}/.",
+        f"folder/./{real.name}",
+    ]
+    assert [e.path for e in read_episodes(given)] == [str(real.resolve())]
