@@ -31,6 +31,7 @@ from data.generation.episodes import (
 )
 from steve1.cli import UserError, boolean, entry_point, report_all
 from steve1.config import FPS
+from steve1.files import sweep
 
 if TYPE_CHECKING:
     from data.contractor import Recording
@@ -204,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     summary, failures = Summary(), []
     output = Path(args.output_dir)
+    sweep(output, {found.name for found in recordings})
     for found in recordings:
         try:
             if maker.exists(output / found.name):

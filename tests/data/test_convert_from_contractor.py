@@ -1,14 +1,17 @@
-import http.server
 import json
 import os
-import threading
+import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from tiny_recordings import contractor_line, make_mineclip, make_video, number_of, write_lines
+from contractor_site import address, fill, hidden, list_recordings, tree
+from loopback import loopback
+from tiny_recordings import make_mineclip, make_video, number_of
 
 from data.EpisodeStorage import EpisodeStorage, find_episodes
 from data.generation.convert_from_contractor import INDICES, in_folder, main, read_index
+from data.generation.episodes import EpisodeMaker
 from steve1.cli import UserError
 
 N = 40
@@ -19,73 +22,51 @@ def mineclip(tmp_path_factory):
     return make_mineclip(tmp_path_factory.mktemp("mineclip") / "tiny.pth")
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        if self.path in self.server.failing:
-            self.send_error(403)
-            return
-        super().do_GET()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def server(tmp_path):
     """A server of ``remote``: index, whole, missing, broken and short recordings."""
-    root = tmp_path / "remote"
-
-    def handler(*args):
-        return Handler(*args, directory=str(root))
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        running.asked, running.failing, running.root = [], set(), root
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        fill(root, running.url)
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-        thread.start()
+    with loopback() as running:
+        running.root = tmp_path / "remote"
+        fill_with_faults(running.root, running.url)
+        running.add_folder(running.root)
         yield running
-        running.shutdown()
-        thread.join()
+
+
+def asked(server):
+    return [path for path, _ in server.requests]
+
+
+def refuse(server, names, suffix):
+    for name in names:
+        if f"/data/{name}{suffix}" in server.files:
+            server.files[f"/data/{name}{suffix}"].statuses = [403] * 9
 
 
 NAMES = ["gone", "a", "broken", "b", "no_lines", "short", "torn", "c"]
 
 
-def fill(root, url):
-    lines = [contractor_line(["w"] if i % 4 else []) for i in range(N)]
-    for name in NAMES:
-        if name != "gone":
-            n = 10 if name == "short" else N
-            make_video(root / f"data/{name}.mp4", range(n))
-            write_lines(root / f"data/{name}.jsonl", lines[:n])
+def fill_with_faults(root, url):
+    fill(root, url, {name: 10 if name == "short" else N for name in NAMES if name != "gone"})
+    list_recordings(root, url, NAMES)
     (root / "data/no_lines.jsonl").unlink()
     broken = root / "data/broken.mp4"
     broken.write_bytes(broken.read_bytes()[:900])
     torn = root / "data/torn.jsonl"
     torn.write_text(torn.read_text().replace('"mouse"', "mouse", 1))
-    (root / "snapshots").mkdir()
-    index = {"basedir": f"{url}/", "relpaths": [f"data/{name}.mp4" for name in NAMES]}
-    (root / "snapshots" / INDICES["7.x"]).write_text(json.dumps(index))
 
 
 @pytest.fixture
 def convert(tmp_path, mineclip):
-    def run(*flags):
-        folders = ["--output_dir", str(tmp_path / "out"), "--cache_dir", str(tmp_path / "cache")]
+    def run(*flags, out="out"):
+        folders = ["--output_dir", str(tmp_path / out), "--cache_dir", str(tmp_path / "cache")]
         main([*folders, "--mineclip_weights", str(mineclip), "--min_timesteps", "20", *flags])
-        return [path.name for path in find_episodes(tmp_path / "out")]
+        return [path.name for path in find_episodes(tmp_path / out)]
 
     return run
 
 
-def address(server):
-    return "--index", "7.x", "--base_url", f"{server.url}/snapshots/"
-
-
-def report(tmp_path, name="report.json"):
-    return json.loads((tmp_path / "out" / name).read_text())["passed_over"]
+def report(tmp_path, part="passed_over", name="report.json"):
+    return json.loads((tmp_path / "out" / name).read_text())[part]
 
 
 def test_all_recordings_of_an_index(tmp_path, convert, server, capsys):
@@ -111,50 +92,58 @@ def test_all_recordings_of_an_index(tmp_path, convert, server, capsys):
 
 def test_the_same_command_goes_on_and_asks_for_nothing_twice(tmp_path, convert, server):
     assert convert(*address(server), "--num_episodes", "1") == ["a"]
-    assert not any("/b." in path for path in server.asked)
-    before = len(server.asked)
+    assert not any("/b." in path for path in asked(server))
+    before = len(server.requests)
     assert convert(*address(server), "--num_episodes", "2") == ["a", "b"]
-    asked = server.asked[before:]
-    assert not any(name in path for path in asked for name in ("gone", "/a."))
-    before = len(server.asked)
+    assert not any(name in path for path in asked(server)[before:] for name in ("gone", "/a."))
+    before = len(server.requests)
     assert convert(*address(server), "--num_episodes", "2") == ["a", "b"]
-    assert server.asked[before:] == []
+    assert server.requests[before:] == []
 
 
-def test_slices_by_worker_make_the_same_set(tmp_path, convert, server):
+def test_slices_by_worker_make_the_set_of_one_process(tmp_path, convert, server):
+    convert(*address(server), "--num_episodes", "0", out="one")
+    there, passed = set(), set()
     for worker in range(3):
-        convert(*address(server), "--num_episodes", "0", "--num_workers", "3", "--worker_id", str(worker))
-    assert [path.name for path in find_episodes(tmp_path / "out")] == ["a", "b", "c"]
-    passed = set()
-    for worker in range(3):
-        passed |= set(report(tmp_path, f"report_{worker}_of_3.json"))
+        flags = ("--num_episodes", "0", "--num_workers", "3", "--worker_id", str(worker))
+        before, there = there, set(convert(*address(server), *flags))
+        slice_of = set(NAMES[worker::3])
+        assert there - before == {"a", "b", "c"} & slice_of
+        passed_here = set(report(tmp_path, name=f"report_{worker}_of_3.json"))
+        assert passed_here == slice_of - {"a", "b", "c"}
+        passed |= passed_here
     assert passed == set(NAMES) - {"a", "b", "c"}
+    episodes = {path: content for path, content in tree(tmp_path / "one").items() if "/" in path}
+    assert {path: content for path, content in tree(tmp_path / "out").items() if "/" in path} == episodes
 
 
 def test_a_failure_that_may_pass_is_tried_again(tmp_path, convert, server, capsys):
-    server.failing.add("/data/a.mp4")
+    refuse(server, ["a"], ".mp4")
     assert convert(*address(server), "--num_episodes", "0") == ["b", "c"]
     assert "a" not in report(tmp_path)
+    assert "403" in report(tmp_path, "try_again")["a"]
     assert "not reachable now" in capsys.readouterr().out
-    server.failing.clear()
+    server.files["/data/a.mp4"].statuses.clear()
     assert convert(*address(server), "--num_episodes", "0") == ["a", "b", "c"]
+    assert report(tmp_path, "try_again") == {}
 
 
 def test_a_network_that_is_down_ends_the_run(tmp_path, convert, server, capsys):
-    server.failing |= {f"/data/{name}.jsonl" for name in NAMES}
+    refuse(server, NAMES, ".jsonl")
     with pytest.raises(SystemExit) as leave:
         convert(*address(server))
     assert leave.value.code == 1
     assert "5 downloads in a row failed" in capsys.readouterr().err
     assert not (tmp_path / "out/a").exists()
-    server.failing.clear()
+    for served in server.files.values():
+        served.statuses.clear()
     assert convert(*address(server)) == ["a", "b", "c"]
 
 
 def test_recordings_of_a_local_folder(tmp_path, convert, server):
     flags = ("--local_dir", str(server.root / "data"), "--num_episodes", "0")
     assert convert(*flags) == ["a", "b", "c"]
-    assert server.asked == []
+    assert server.requests == []
     assert (server.root / "data/a.mp4").exists()
     assert set(report(tmp_path)) == {"broken", "no_lines", "short", "torn"}
 
@@ -198,3 +187,136 @@ def test_mistakes_in_the_flags_are_listed_together(convert, capsys):
     error = capsys.readouterr().err
     for words in ("--worker_id 2", "nowhere does not exist", "--num_episodes -1"):
         assert words in error
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_every_collection_is_found_at_its_address(tmp_path, convert, index):
+    hotbar = None if index == "6.x" else 2  # early recordings don't say which slot is selected
+    with loopback() as running:
+        fill(tmp_path / "remote", running.url, {"a": N}, index, hotbar)
+        running.add_folder(tmp_path / "remote")
+        assert convert(*address(running, index), "--num_episodes", "0") == ["a"]
+        assert running.requests[0] == (
+            f"/snapshots/all_{index.replace('.x', 'xx')}_{DATES[index]}.json",
+            None,
+        )
+
+
+DATES = {"6.x": "Jun_29", "7.x": "Apr_6", "8.x": "Jun_29", "9.x": "Jun_29", "10.x": "Jun_29"}
+
+
+def test_the_next_recordings_are_downloaded_while_one_is_converted(tmp_path, convert, server, monkeypatch):
+    make, seen = EpisodeMaker.make, []
+
+    def waiting(self, dirpath, *args, **kwargs):
+        if dirpath.name == "a":
+            assert server.files["/data/broken.mp4"].asked.wait(30)
+            assert server.files["/data/b.mp4"].asked.wait(30)
+        seen.append((dirpath.name, {path for path in asked(server) if path.endswith(".jsonl")}))
+        return make(self, dirpath, *args, **kwargs)
+
+    monkeypatch.setattr(EpisodeMaker, "make", waiting)
+    assert convert(*address(server), "--num_episodes", "0", "--downloads", "2") == ["a", "b", "c"]
+    # "gone" was passed over before; no_lines is the third after a.
+    assert seen[0] == ("a", {f"/data/{name}.jsonl" for name in ("gone", "a", "broken", "b")})
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2, 3])
+def test_the_number_of_downloads_changes_nothing(tmp_path, convert, server, wanted):
+    made = []
+    for downloads in (0, 1, 3, 20):
+        before, out = len(server.requests), f"out{downloads}"
+        convert(*address(server), "--num_episodes", str(wanted), "--downloads", str(downloads), out=out)
+        made.append((tree(tmp_path / out), sorted(server.requests[before:])))
+        assert hidden(tmp_path / out) == []
+    episodes, requests = made[0]
+    for others, asked_for in made[1:]:
+        assert others == episodes
+        # Nothing is asked for that one download at a time would not have asked for; the index is there already.
+        assert asked_for == [request for request in requests if "snapshots" not in request[0]]
+
+
+def test_downloads_that_are_cut_refused_or_without_ranges_make_the_same_episodes(
+    tmp_path, convert, server, monkeypatch
+):
+    monkeypatch.setattr("data.generation.recordings.RETRY_SECONDS", 0)
+    with open(
+        server.root / "data/a.mp4", "ab"
+    ) as video:  # longer than one read, by a box that says to skip it
+        video.write(struct.pack(">I4s", 300_008, b"free") + bytes(300_000))
+    convert(*address(server), "--num_episodes", "0", out="smooth")
+    files = server.files
+    files["/data/a.mp4"].cut_after = [150_000, 70_000]
+    files["/data/b.mp4"].cut_after, files["/data/b.mp4"].ranges = [900], False
+    files["/data/c.mp4"].statuses, files["/data/c.jsonl"].cut_after = [503, 429], [100, 0, 5000]
+    convert(*address(server), "--num_episodes", "0")
+    assert tree(tmp_path / "out") == tree(tmp_path / "smooth")
+    assert any(wanted for _, wanted in files["/data/a.mp4"].requests)
+    assert os.listdir(tmp_path / "cache") == [INDICES["7.x"]]
+
+
+def test_lengths_that_are_not_the_truth_are_listed(tmp_path, convert, server, monkeypatch):
+    monkeypatch.setattr("data.generation.recordings.RETRY_SECONDS", 0)
+    files = server.files
+    files["/data/a.mp4"].claimed = len(files["/data/a.mp4"].content()) + 10
+    files["/data/b.mp4"].claimed = len(files["/data/b.mp4"].content()) - 2000
+    assert convert(*address(server), "--num_episodes", "0") == ["c"]
+    assert "a.mp4" in report(tmp_path, "try_again")["a"]
+    assert report(tmp_path)["b"]["kind"] == "broken"
+    files["/data/a.mp4"].claimed = None
+    assert convert(*address(server), "--num_episodes", "0") == ["a", "c"]
+
+
+def test_recordings_that_end_early_are_listed(tmp_path, convert, server):
+    lines = server.root / "data/a.jsonl"
+    lines.write_bytes(lines.read_bytes()[:-20])
+    make_video(server.root / "data/b.mp4", range(N - 9))
+    assert convert(*address(server), "--num_episodes", "0") == ["a", "b", "c"]
+    shortened = report(tmp_path, "shortened")
+    assert shortened.keys() == {"a", "b"}
+    assert "its last line (40) is torn" in shortened["a"][0]
+    assert "ends after 31 frames" in shortened["b"][0]
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"passed_over": {"a": 1}}', '{"passed_over": []}'])
+def test_a_damaged_report_is_named(tmp_path, convert, server, capsys, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/report.json").write_text(content)
+    with pytest.raises(SystemExit):
+        convert(*address(server))
+    assert "report.json is damaged; remove it" in capsys.readouterr().err
+
+
+def test_too_small_a_disk_is_said_before_anything_is_downloaded(
+    tmp_path, convert, server, capsys, monkeypatch
+):
+    free = 3_000_000_000
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(SystemExit):
+        convert(*address(server), "--num_episodes", "0")
+    error = capsys.readouterr().err
+    for words in (
+        "up to 1.9 GB for --output_dir and 0.5 GB for --cache_dir are needed",
+        "3.0 GB are free",
+        "1.0 GB are to stay free (--keep_free_gb)",
+        "--frame_format mp4",
+    ):
+        assert words in error
+    assert [path for path in asked(server) if "snapshots" not in path] == []
+    # Fewer, or smaller, or none kept free, or no check.
+    assert convert(*address(server), "--num_episodes", "1") == ["a"]
+    assert convert(*address(server), "--num_episodes", "2", "--frame_format", "mp4") == ["a", "b"]
+    assert convert(*address(server), "--num_episodes", "0", "--keep_free_gb", "-1") == ["a", "b", "c"]
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_the_next_goes_on(
+    tmp_path, convert, server, capsys, monkeypatch
+):
+    free = iter([9_000_000_000] * 3 + [100_000_000] * 99)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    with pytest.raises(SystemExit):
+        convert(*address(server), "--downloads", "0")
+    assert "are to stay free" in capsys.readouterr().err
+    assert [path.name for path in find_episodes(tmp_path / "out")] == ["a"]
+    monkeypatch.undo()
+    assert convert(*address(server)) == ["a", "b", "c"]

@@ -1,12 +1,11 @@
 """Downloads against a real server on the loopback that cuts, lies, refuses and ignores."""
 
 import hashlib
-import http.server
 import json
-import threading
 
 import numpy as np
 import pytest
+from loopback import loopback
 
 from steve1.cli import UserError
 from steve1.download import HtmlInstead, NotFound, fetch
@@ -15,63 +14,11 @@ BODY = np.random.default_rng(0).bytes(300_000)
 MD5 = hashlib.md5(BODY).hexdigest()
 
 
-class Site:
-    """What the server does next. Each request is noted as (path, its Range header)."""
-
-    def __init__(self):
-        self.body = BODY
-        self.etag = '"one"'
-        self.ranges = True
-        self.cut_after = []  # bytes of the body to send before the connection is cut, a number per request
-        self.statuses = []  # statuses to answer before anything else
-        self.claimed = None  # a Content-Length that is not the truth
-        self.content_type = "application/octet-stream"
-        self.requests = []
-        self.address = ""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    site: Site
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        site = self.site
-        wanted = self.headers.get("Range")
-        site.requests.append((self.path, wanted))
-        if site.statuses:
-            self.send_error(site.statuses.pop(0))
-            return
-        start = 0
-        if wanted and site.ranges and self.headers.get("If-Range", site.etag) == site.etag:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-        if start >= len(site.body):
-            self.send_error(416)
-            return
-        body = site.body[start:]
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(site.body) - 1}/{len(site.body)}")
-        if site.etag:
-            self.send_header("ETag", site.etag)
-        self.send_header("Content-Type", site.content_type)
-        self.send_header("Content-Length", str(site.claimed or len(body)))
-        self.end_headers()
-        self.wfile.write(body[: site.cut_after.pop(0)] if site.cut_after else body)
-
-
 @pytest.fixture
 def site():
-    site = Site()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"site": site}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    site.address = f"http://127.0.0.1:{server.server_port}/file.bin"
-    yield site
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """The file that is asked for, as tests/loopback.py serves it."""
+    with loopback() as server:
+        yield server.add("/file.bin", BODY)
 
 
 @pytest.fixture
