@@ -5,6 +5,7 @@ The record abridges MineRL's long dictionaries to their number of keys, what eac
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,23 @@ from steve1.envs.spaces import Enum, gym
 
 
 def space(told: dict[str, Any]) -> gym.Space:
-    """The gym space that a worker tells of."""
+    """The gym space that a worker tells of. Boxes that are alike are one, for there are 9,000 of few kinds."""
     if told["type"] == "Dict":
         return gym.spaces.Dict({key: space(part) for key, part in told["keys"].items()})
     if told["type"] == "Enum":
         return Enum(*told["values"])
     if told["type"] == "Discrete":
         return gym.spaces.Discrete(told["n"])
-    dtype = np.dtype(told["dtype"])
-    low, high = told["low"], told["high"]
-    if dtype.kind in "iu":
+    return _box(told["low"], told["high"], tuple(told["shape"]), told["dtype"])
+
+
+@functools.cache
+def _box(low: float, high: float, shape: tuple[int, ...], dtype: str) -> gym.spaces.Box:
+    kind = np.dtype(dtype)
+    if kind.kind in "iu":
         # JSON carries bounds as floats, and that of int64 lies above int64.
-        low, high = max(int(low), np.iinfo(dtype).min), min(int(high), np.iinfo(dtype).max)
-    return gym.spaces.Box(low, high, tuple(told["shape"]), dtype.type)
+        low, high = max(int(low), np.iinfo(kind).min), min(int(high), np.iinfo(kind).max)
+    return gym.spaces.Box(low, high, shape, kind.type)
 
 
 def differences(recorded: dict[str, Any], found: dict[str, Any], name: str) -> list[str]:

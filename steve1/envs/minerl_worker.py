@@ -104,7 +104,7 @@ def describe(space):
     if hasattr(space, "low"):
         import numpy as np
 
-        low, high = float(np.min(space.low)), float(np.max(space.high))
+        low, high = float(space.low.min()), float(space.high.max())
         return {"type": "Box", "shape": shape, "low": low, "high": high, "dtype": str(np.dtype(space.dtype))}
     return {"type": kind, "shape": shape}
 

@@ -45,7 +45,7 @@ def names(number, some):
 
 def build(told):
     if told["type"] == "Dict" and "n_keys" in told:
-        return Dict({name: build(told["each"]) for name in names(told["n_keys"], told["some_keys"])})
+        return Dict(dict.fromkeys(names(told["n_keys"], told["some_keys"]), build(told["each"])))
     if told["type"] == "Dict":
         return Dict({key: build(part) for key, part in told["keys"].items()})
     if told["type"] == "Enum":

@@ -76,8 +76,9 @@ class World:
 
     def _observe(self):
         obs = dict(self._nothing)
-        rng = np.random.default_rng([self._world % 2**32, self._steps])
-        obs["pov"] = np.repeat(np.repeat(rng.integers(0, 256, (9, 16, 3), dtype=np.uint8), 40, 0), 40, 1)
+        small = np.random.default_rng(self._world % 2**32).integers(0, 256, (9, 16, 3), dtype=np.uint8)
+        small[self._steps % 9, self._steps % 16] = self._steps % 256
+        obs["pov"] = np.repeat(np.repeat(small, 40, 0), 40, 1)
         if "inventory" in obs:
             obs["inventory"] = dict(obs["inventory"], dirt=np.array(self._dirt, np.int32))
         x = self._x + 1000.0 * (self._world % 100)
