@@ -22,7 +22,10 @@ PROMISED = {
     "data/generation/convert_from_contractor.py": f"index num_episodes worker_id cache_dir {DATA_FLAGS}",
     "data/generation/convert_from_minestudio.py": f"input_dir num_episodes num_workers worker_id {DATA_FLAGS}",
     "data/generation/gen_mixed_agents.py": f"""max_timesteps switch_agent_prob perform_spin_prob num_episodes env
-        env_seed in_model in_weights_a in_weights_b seed num_workers worker_id {DATA_FLAGS}""",
+        minerl_python env_seed in_model in_weights_a in_weights_b seed num_workers worker_id {DATA_FLAGS}""",
+    "data/text_alignment/mine_prior_dataset.py": """instructions instructions_file episodes_dir sampling sampling_dir
+        mineclip_weights mineclip_config allow_other_mineclip top_k min_distance max_per_episode score temperature
+        output_path merge_with sheet_columns""",
     "data/sampling/generate_sampling.py": """type name dataset_dirs dataset_weights output_dir val_frames train_frames
         val_from T min_btwn_goals seed""",
     "data/sampling/dataset_summary.py": "dataset_dirs sampling",

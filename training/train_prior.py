@@ -21,6 +21,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.text_alignment.pairs import load_pairs
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import data_root, weights_dir
 from training.one_file_checkpoint import read_checkpoint, save_checkpoint
@@ -50,36 +51,6 @@ def default_beta(visual: np.ndarray, factor: float = BETA_FACTOR) -> float:
     smaller factors keep more of the variety (0.78 of the videos' variance at 0.03, 0.25 at 0.1, 0.13 at 0.3).
     """
     return factor * 2 * float(visual.var(axis=0).mean()) / visual.shape[1]
-
-
-def load_pairs(path: Path) -> tuple[np.ndarray, np.ndarray, str | None]:
-    """Read (text, visual, MineCLIP's hash or None) with both float32 [N, D]; the extra key is ours."""
-    import numpy as np
-
-    from steve1.checkpoints import load_pickle
-
-    content = load_pickle(path)
-    try:
-        text, visual = (
-            np.stack([np.asarray(row, dtype=np.float32).reshape(-1) for row in content[key]])
-            for key in ("text_embeddings", "visual_embeddings")
-        )
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise UserError(
-            f"{path} must hold a dict of the lists text_embeddings and visual_embeddings, rows of one width; "
-            "make it with data/text_alignment/make_prior_dataset.py"
-        ) from None
-    if text.shape != visual.shape:
-        raise UserError(
-            f"{path} pairs {len(text)} text embeddings of width {text.shape[1]} with {len(visual)} video "
-            f"embeddings of width {visual.shape[1]}; both must be equal: make it again"
-        )
-    broken = np.flatnonzero(~np.isfinite(text).all(axis=1) | ~np.isfinite(visual).all(axis=1))
-    if len(broken):
-        raise UserError(
-            f"{path}: {len(broken)} pairs are not finite, the first is pair {broken[0]}; make it again"
-        )
-    return text, visual, content.get("mineclip_hash")
 
 
 class Training:

@@ -134,16 +134,14 @@ def main(argv: list[str] | None = None) -> None:
 
     # ---- MineCLIP and texts ----
     import numpy as np
-    import torch
 
+    from data.text_alignment.pairs import embed_texts
     from steve1.checkpoints import dump_pickle, load_mineclip, tensors_hash
 
     mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
     mineclip_hash = tensors_hash(mineclip)
     everything = sorted({text for some in texts.values() for text in some})
-    with torch.inference_mode():
-        parts = [mineclip.encode_text(everything[i : i + 256]) for i in range(0, len(everything), 256)]
-    embedded = dict(zip(everything, torch.cat(parts).float().cpu().numpy(), strict=True))
+    embedded = dict(zip(everything, embed_texts(mineclip, everything), strict=True))
 
     # ---- pairs ----
     lost: Counter[str] = Counter()
@@ -181,6 +179,7 @@ def main(argv: list[str] | None = None) -> None:
 def _moments(labels: Sequence[Label], args: argparse.Namespace, mineclip_hash: str, lost: Counter):
     """Yield (label, moments, their embeddings [n, E]), counting in ``lost`` the labels that give none."""
     from data.EpisodeStorage import EpisodeStorage
+    from data.text_alignment.pairs import check_mineclip
 
     episodes = _episodes(args.episodes_dir)
     loaded: tuple[str, np.ndarray] | None = None
@@ -190,13 +189,7 @@ def _moments(labels: Sequence[Label], args: argparse.Namespace, mineclip_hash: s
             continue
         if loaded is None or loaded[0] != label.episode:
             episode = EpisodeStorage(episodes[label.episode])
-            theirs = episode.metadata.get("mineclip_hash")
-            if theirs != mineclip_hash:
-                raise UserError(
-                    f"{episode.dirpath} was embedded by the MineCLIP with the hash {theirs}, but "
-                    f"{args.mineclip_weights} has {mineclip_hash}; give the weights that made the episodes, or make "
-                    "the episodes again"
-                )
+            check_mineclip(episode, mineclip_hash, args.mineclip_weights)
             loaded = label.episode, episode.load_embeds_attn()
         embeds = loaded[1]
         moments = draw_moments(label, len(embeds), args.pairs_per_segment, args.min_offset, args.seed)
