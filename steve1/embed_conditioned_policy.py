@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from steve1.vpt.action_head import ActionHead, ValueHead
 from steve1.vpt.impala_cnn import ImageProcess, normed_linear
@@ -19,12 +20,18 @@ from steve1.vpt.recurrence import RecurrentBlocks, State
 
 Obs = dict[str, torch.Tensor]
 
+_RECOMPUTED_FRAMES = 64  # frames whose image activations exist at a time under gradient checkpointing
+
 
 class MinecraftPolicy(nn.Module):
     """Frames and goals to latents: ``{"img", "mineclip_embed"}``, first, state -> float [B, T, hidsize], state.
 
     Keyword arguments are those of a published ``.model`` file; unknown ones are ignored. ``mineclip_embed_dim``
     is the width of the goal embedding; 0 builds the network without goals (VPT itself).
+
+    Attributes:
+        gradient_checkpointing: recompute activations in the backward pass instead of keeping them: a third more
+            arithmetic, and memory for the image path of 64 frames in place of a whole batch.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class MinecraftPolicy(nn.Module):
         self.hidsize = hidsize
         self.img_shape = tuple(img_shape)
         self.mineclip_embed_dim = mineclip_embed_dim
+        self.gradient_checkpointing = False
         self.img_process = ImageProcess(
             img_shape,
             impala_width,
@@ -97,6 +105,14 @@ class MinecraftPolicy(nn.Module):
             raise ValueError(
                 f"frames are {tuple(img.shape[2:])}, the policy's img_shape is {self.img_shape}; resize them"
             )
+        if not (self.gradient_checkpointing and torch.is_grad_enabled()):
+            return self._encode(img)
+        # Frames do not see each other here, so any split gives the same features.
+        parts = img.flatten(0, 1)[None].split(_RECOMPUTED_FRAMES, dim=1)
+        features = [checkpoint(self._encode, part, use_reentrant=False) for part in parts]
+        return torch.cat(features, dim=1)[0].unflatten(0, img.shape[:2])
+
+    def _encode(self, img: torch.Tensor) -> torch.Tensor:
         return self.img_process(img.to(self.final_ln.weight.dtype) / 255)
 
     def remember(
@@ -107,7 +123,8 @@ class MinecraftPolicy(nn.Module):
             x = x + self.mineclip_embed_linear(goal.to(self.final_ln.weight.dtype))
         if self.pre_lstm_ln is not None:
             x = self.pre_lstm_ln(x)
-        x, state_out = self.recurrent_layer(x, first, state_in)
+        recompute = self.gradient_checkpointing and torch.is_grad_enabled()
+        x, state_out = self.recurrent_layer(x, first, state_in, recompute)
         return self.final_ln(self.lastlayer(F.relu(x))), state_out
 
 

@@ -33,6 +33,7 @@ class Progress:
     piece: int = 0  # pieces finished of the batch at hand
     best_val_loss: float | None = None
     best_step: int = 0
+    validations_since_best: int = 0
     flags: dict[str, Any] = field(default_factory=dict)  # those that may not change on the way
 
 
@@ -49,8 +50,7 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, 
     final = folder / f"checkpoint_{progress.step}"
     partial = folder / f".{final.name}{_PARTIAL}"
     if accelerator.is_main_process:
-        for leftover in folder.glob(f".checkpoint_*{_PARTIAL}"):
-            shutil.rmtree(leftover)
+        _remove_leftovers(folder)
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(partial))
@@ -58,12 +58,34 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, 
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         (partial / "progress.json").write_text(json.dumps(asdict(progress), indent=2) + "\n")
+        for path in (p for p in partial.rglob("*") if p.is_file()):
+            with open(path, "rb") as written:
+                os.fsync(written.fileno())
         if final.exists():
-            shutil.rmtree(final)
+            _remove(final)
         os.rename(partial, final)
         for old in checkpoints(folder)[:-KEPT]:
-            shutil.rmtree(old)
+            _remove(old)
     accelerator.wait_for_everyone()
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete all checkpoints of a run."""
+    _remove_leftovers(folder)
+    for old in checkpoints(folder):
+        _remove(old)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.glob(f".checkpoint_*{_PARTIAL}*"):
+        shutil.rmtree(leftover)
+
+
+def _remove(checkpoint: Path) -> None:
+    # Renamed first: a kill half-way may not leave something that looks whole.
+    doomed = checkpoint.with_name(f".{checkpoint.name}{_PARTIAL}.old")
+    os.rename(checkpoint, doomed)
+    shutil.rmtree(doomed)
 
 
 def read_progress(checkpoint: Path) -> Progress:

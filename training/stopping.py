@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -16,6 +19,22 @@ def ignore_stop_signals(_worker: int) -> None:
     """Leave stopping to the training process: signals sent to the whole group reach its data loaders too."""
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+@functools.cache
+def end_workers_at_exit() -> None:
+    """Kill what data loaders are left when this process ends.
+
+    Python would ask them by SIGTERM, which they ignore, and wait for ever; that is where an error leaves loaders
+    alive.
+    """
+    atexit.register(_kill_children)
+
+
+def _kill_children() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would report each as a failed worker
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 class StopRequest:

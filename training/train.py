@@ -21,6 +21,7 @@ from typing import Any
 
 from steve1.cli import boolean, count, entry_point, number, report_all
 from steve1.config import data_root, logs_dir
+from training.parts import unknown_parts
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,6 +46,20 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         help="the trained weights, ending in .weights; OUT_latest, OUT_best and OUT_snapshot_5M are written beside",
     )
+    group.add_argument(
+        "--freeze",
+        nargs="*",
+        default=[],
+        metavar="PART",
+        help="parts that are not trained, as in --freeze img_process recurrent_layer.blocks.0; none: all are trained",
+    )
+    group.add_argument(
+        "--mineclip_embed_dim",
+        type=count,
+        default=None,
+        help="width of the goal embeddings, for another embedding model; a goal layer of another width in --in_weights "
+        "starts anew. None: what --in_model says (512 where it says nothing)",
+    )
 
     group = parser.add_argument_group("data")
     group.add_argument(
@@ -58,6 +73,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--num_workers", type=count, default=4, help="processes that load data; 0: the main one does"
+    )
+    group.add_argument(
+        "--augment",
+        default=False,
+        help="change brightness and contrast by up to 10 %% and make 10 %% of the items grey; "
+        "one draw an item, on the device",
+        **switch,
+    )
+    group.add_argument(
+        "--allow_mixed_mineclip",
+        default=False,
+        help="accept goals of different MineCLIPs, in the episodes or between them and --in_weights",
+        **switch,
     )
 
     group = parser.add_argument_group("items and goals")
@@ -86,7 +114,22 @@ def build_parser() -> argparse.ArgumentParser:
         "--max_grad_norm", type=number, default=5.0, help="clip the gradient's L2 norm; 0: never"
     )
     group.add_argument(
-        "--seed", type=count, default=0, help="of initial weights, data order, goals and dropout"
+        "--seed",
+        type=count,
+        default=0,
+        help="of initial weights, data order, goals, dropout and augmentation",
+    )
+    group.add_argument(
+        "--gradient_checkpointing",
+        default=False,
+        help="compute activations twice instead of keeping them: less memory, slower, the same loss",
+        **switch,
+    )
+    group.add_argument(
+        "--compile",
+        default=False,
+        help="compile the policy with torch.compile: minutes at the start, quicker steps (needs a C++ compiler)",
+        **switch,
     )
 
     group = parser.add_argument_group(
@@ -101,6 +144,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--val_every_nth", type=count, default=1, help="validate on every nth item only; 1: on all"
+    )
+    group.add_argument(
+        "--early_stopping_patience",
+        type=count,
+        default=0,
+        help="stop after this many validations in a row without a new best loss; 0: never",
     )
     group.add_argument(
         "--save_each_val", default=False, help="keep OUT_step_N.weights of every validation", **switch
@@ -160,6 +209,7 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
         ],
     }
     at_least[0] += ["val_freq_begin", "val_freq_switch_steps", "save_freq", "snapshot_every_n_frames"]
+    at_least[0] += ["early_stopping_patience"]
     for least, names in at_least.items():
         problems += [
             f"--{name} is {getattr(args, name)}; it must be at least {least}"
@@ -184,6 +234,13 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
             f"--warmup_frames {args.warmup_frames:_} must be below --n_frames {args.n_frames:_}; "
             "a tenth of n_frames is usual"
         )
+    if args.mineclip_embed_dim is not None and args.mineclip_embed_dim < 1:
+        problems.append(f"--mineclip_embed_dim is {args.mineclip_embed_dim}; it must be at least 1")
+    if args.early_stopping_patience > 0 and args.val_freq <= 0:
+        problems.append(
+            f"--early_stopping_patience {args.early_stopping_patience} needs validations; give a --val_freq above 0"
+        )
+    problems += unknown_parts(args.freeze)
     if not args.out_weights.endswith(".weights"):
         problems.append(f"--out_weights {args.out_weights} must end in .weights")
     return problems

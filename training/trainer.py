@@ -14,24 +14,25 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, set_seed
-from torch.utils.data import DataLoader, Subset
 
-from data.minecraft_dataset import ItemSampler, MinecraftDataset, load_sampling
-from steve1.checkpoints import load_model_file, load_weights, metadata_path, save_weights
+from steve1.checkpoints import load_model_file, metadata_path, save_weights
 from steve1.cli import UserError
-from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.vpt.recurrence import State, detach_state
+from training.augmentation import augment, draw
 from training.checkpointing import (
     Progress,
     check_same_flags,
     checkpoints,
     load_checkpoint,
     read_progress,
+    remove_checkpoints,
     save_checkpoint,
 )
 from training.optimizer import l2_norm, make_optimizer
-from training.provenance import dataset_provenance
+from training.policy import build_policy, trained_parameters
+from training.provenance import check_same_mineclip
 from training.reporting import Reporter, duration
+from training.run_data import RunData
 from training.schedule import (
     frames_per_step,
     learning_rate,
@@ -40,13 +41,13 @@ from training.schedule import (
     total_steps,
     validation_due,
 )
-from training.stopping import StopRequest, ignore_stop_signals
-from training.validation import TAGS, ValidationItems, validate
+from training.stopping import StopRequest
+from training.validation import TAGS, validate
 
 # Flags that decide what a step is; a checkpoint is only good for a run with the same ones.
 _FIXED_FLAGS = (
     *("in_model", "in_weights", "sampling", "data_limit", "T", "trunc_t", "batch_size", "seed"),
-    *("gradient_accumulation_steps", "p_uncond", "min_btwn_goals", "max_btwn_goals"),
+    *("gradient_accumulation_steps", "p_uncond", "min_btwn_goals", "max_btwn_goals", "freeze", "augment"),
 )
 
 
@@ -86,53 +87,41 @@ class Trainer:
         for kind in ("", "_latest", "_best"):
             metadata_path(self._weights_path(kind))
         found = checkpoints(self.checkpoint_dir)
-        if self.args.reset_checkpoint_dir:
-            if self.is_main:
-                for old in found:
-                    shutil.rmtree(old)
-                shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
-            self.accelerator.wait_for_everyone()
-        elif found and not self.args.restart_from_checkpoint:
+        if found and not (self.args.restart_from_checkpoint or self.args.reset_checkpoint_dir):
             raise UserError(
                 f"{found[-1]} exists and --restart_from_checkpoint is False; add --reset_checkpoint_dir to delete it, "
                 "or name another --checkpoint_dir"
             )
 
     def _load_data(self) -> None:
-        args = self.args
-        train_dirs, val_dirs = load_sampling(args.sampling_dir, args.sampling)
-        if args.data_limit:
-            train_dirs = train_dirs[: args.data_limit]
-        policy_kwargs, self.pi_head_kwargs = load_model_file(args.in_model)
-        self.policy_kwargs = policy_kwargs
-        goals = {"min_btwn_goals": args.min_btwn_goals, "max_btwn_goals": args.max_btwn_goals}
-        height, width = policy_kwargs["img_shape"][:2]
-        common = {"T": args.T, **goals, "seed": args.seed, "img_size": (height, width)}
-        self.dataset = MinecraftDataset(train_dirs, p_uncond=args.p_uncond, **common)
-        self.provenance = dataset_provenance(train_dirs + val_dirs)
-        validating = args.val_freq or args.val_freq_begin
-        if validating and not val_dirs:
-            raise UserError(
-                f"the sampling {args.sampling!r} has no validation episodes; create it with more --val_frames, "
-                "or turn validation off with --val_freq 0 --val_freq_begin 0"
-            )
-        self.val_dataset = MinecraftDataset(val_dirs, p_uncond=0.0, **common) if validating else None
-        self.left_out = self.dataset.left_out + (self.val_dataset.left_out if self.val_dataset else [])
+        args, accelerator = self.args, self.accelerator
+        self.policy_kwargs, self.pi_head_kwargs = load_model_file(args.in_model)
+        if args.mineclip_embed_dim is not None:
+            self.policy_kwargs["mineclip_embed_dim"] = args.mineclip_embed_dim
+        height, width = self.policy_kwargs["img_shape"][:2]
+        self.data = RunData(
+            args,
+            img_size=(height, width),
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+            pin_memory=accelerator.device.type == "cuda",
+        )
+        self.validating = self.data.validation is not None
 
     def _load_policy(self) -> None:
         args = self.args
         set_seed(args.seed)
-        policy = MinecraftAgentPolicy(self.policy_kwargs, self.pi_head_kwargs)
-        width, ours = self.dataset.embed_dim, policy.net.mineclip_embed_dim
+        policy, anew = build_policy(args, self.policy_kwargs, self.pi_head_kwargs)
+        width, ours = self.data.items.embed_dim, policy.net.mineclip_embed_dim
         if width != ours:
             raise UserError(
                 f"the episodes' embeddings are {width} wide, the policy takes {ours} (mineclip_embed_dim of "
-                f"{args.in_model}); train with the embeddings and the model that belong together"
+                f"{args.in_model}); give --mineclip_embed_dim {width} to train a goal layer for them, or train with "
+                "the embeddings that belong to the model"
             )
-        if args.in_weights:
-            load_weights(policy, args.in_weights)
-        # No loss reaches the value head; left trainable, it would stall processes that wait for its gradient.
-        policy.value_head.requires_grad_(False)
+        if args.in_weights and not anew and not args.allow_mixed_mineclip:
+            check_same_mineclip(self.data.provenance, args.in_weights)
+        self.trained = trained_parameters(policy)
         self.policy, self.optimizer = self.accelerator.prepare(
             policy, make_optimizer(policy, args.weight_decay)
         )
@@ -146,9 +135,14 @@ class Trainer:
         self.pieces = args.T // args.trunc_t
 
     def _resume(self) -> None:
+        if self.args.reset_checkpoint_dir:  # only now, when all the rest has turned out to be in order
+            if self.is_main:
+                remove_checkpoints(self.checkpoint_dir)
+                shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
+            self.accelerator.wait_for_everyone()
         flags = {name: getattr(self.args, name) for name in _FIXED_FLAGS}
         flags["processes"] = self.accelerator.num_processes
-        flags["episodes"] = self.provenance["episodes_hash"]
+        flags["episodes"] = self.data.provenance["episodes_hash"]
         self.progress = Progress(flags=flags)
         self.memory: State | None = None
         found = checkpoints(self.checkpoint_dir)
@@ -166,89 +160,88 @@ class Trainer:
         if found:
             self.reporter.say(f"Resuming from {found[-1]} at step {self.progress.step}")
 
-    def _train_loader(self) -> DataLoader:
-        sampler = ItemSampler(
-            len(self.dataset),
-            self.args.batch_size,
-            rank=self.accelerator.process_index,
-            world_size=self.accelerator.num_processes,
-            seed=self.args.seed,
-            start_item=self.progress.batches * self.global_batch,
-        )
-        return self._loader(self.dataset, batch_sampler=sampler)
-
-    def _val_loader(self) -> DataLoader:
-        assert self.val_dataset is not None
-        items = ValidationItems(self.val_dataset, self.args.val_every_nth)
-        mine = range(self.accelerator.process_index, len(items), self.accelerator.num_processes)
-        return self._loader(Subset(items, mine), batch_size=self.args.batch_size)
-
-    def _loader(self, dataset: Any, **how: Any) -> DataLoader:
-        return DataLoader(
-            dataset,
-            num_workers=self.args.num_workers,
-            worker_init_fn=ignore_stop_signals,
-            pin_memory=self.accelerator.device.type == "cuda",
-            **how,
-        )
-
     # ---------------------------------------------------------------- what it does
 
     def run(self) -> None:
         """Train to the end, or until a signal asks to stop; then every weights file is in place."""
         progress, say = self.progress, self.reporter.say
         self._describe()
-        if progress.step >= self.total_steps:
-            say(f"{self.out} is trained: {self._frames():_} frames; give a larger --n_frames to go on")
+        if self._finished():
+            say(f"{self.out} is trained: {self._frames():_} frames; {self._how_to_go_on()}")
             if not self.out.exists():
                 self._save_weights("")
             self.reporter.close()
             return
         self._begin_interval()
-        if progress.step == 0 and self.val_dataset is not None:
+        if progress.step == 0 and self.validating:
             self._validate()
         with StopRequest() as stop:
-            loader = iter(self._train_loader())
-            while progress.step < self.total_steps:
+            self._train(stop)
+        if self.validating and self.last_validation != progress.step:
+            self._validate()
+        self._checkpoint()
+        self._save_weights("")
+        best = f"{progress.best_val_loss} at step {progress.best_step}"
+        say(f"Done: {self.out} after {self._frames():_} frames, best validation loss {best}")
+        self.reporter.draw_curves()
+        self.reporter.close()
+        self.accelerator.end_training()
+
+    def _train(self, stop: StopRequest) -> None:
+        progress = self.progress
+        loader = iter(self.data.train_loader(progress.batches * self.global_batch))
+        try:
+            while not self._finished():
                 batch = self._next_batch(loader)
                 for piece in range(progress.piece, self.pieces):
                     self._step(batch, piece)
                     if self._between_updates():
                         self._after_update(stop)
-                    if progress.step >= self.total_steps:
+                    if self._finished():
                         break
                 else:
                     self.memory, progress.piece = None, 0
                     progress.batches += 1
-        if self.val_dataset is not None and self.last_validation != progress.step:
-            self._validate()
-        self._checkpoint()
-        self._save_weights("")
-        say(
-            f"Done: {self.out} after {self._frames():_} frames, best validation loss {progress.best_val_loss}"
-        )
-        self.reporter.draw_curves()
-        self.reporter.close()
-        self.accelerator.end_training()
+        finally:
+            del loader  # ends its workers now, not when an error's traceback is forgotten
+
+    def _finished(self) -> bool:
+        return self.progress.step >= self.total_steps or self._stopped_early()
+
+    def _stopped_early(self) -> bool:
+        patience = self.args.early_stopping_patience
+        return bool(patience) and self.progress.validations_since_best >= patience
+
+    def _how_to_go_on(self) -> str:
+        if self._stopped_early():
+            return (
+                f"it stopped early, {self.progress.validations_since_best} validations after the best one; give a "
+                "larger --early_stopping_patience to go on"
+            )
+        return "give a larger --n_frames to go on"
 
     def _describe(self) -> None:
-        dataset, say = self.dataset, self.reporter.say
+        data, say = self.data, self.reporter.say
         say(
-            f"Training on {len(dataset)} items of {self.args.T} frames from {dataset.frames:_} frames, "
+            f"Training on {len(data.items)} items of {self.args.T} frames from {data.items.frames:_} frames, "
             f"{self.total_steps:_} steps of {self.per_step:_} frames on {self.accelerator.num_processes} "
             f"process(es), {self.accelerator.device.type}, precision {self.accelerator.mixed_precision}"
         )
-        if self.left_out:
+        if data.left_out:
             say(
-                f"{len(self.left_out)} episode(s) shorter than T + 15 = {self.args.T + 15} frames are left out: "
-                + ", ".join(Path(path).name for path in self.left_out)
+                f"{len(data.left_out)} episode(s) shorter than T + 15 = {self.args.T + 15} frames are left out: "
+                + ", ".join(Path(path).name for path in data.left_out)
             )
+        say(self.trained)
         if not self.args.in_weights:
             say("No --in_weights: the policy starts from random weights")
 
     def _next_batch(self, loader: Any) -> tuple:
         began = time.perf_counter()
-        batch = next(loader)
+        try:
+            batch = next(loader)
+        except UserError as error:  # a worker's error comes with its traceback; the sentence is what counts
+            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
         self.waited += time.perf_counter() - began
         return batch
 
@@ -264,10 +257,12 @@ class Trainer:
         plain = accelerator.unwrap_model(self.policy)
         if self.memory is None:
             self.memory = plain.initial_state(len(firsts))
+        seen = {name: part(value) for name, value in obs.items()}
+        if args.augment:
+            begin = progress.batches * self.global_batch + accelerator.process_index * args.batch_size
+            seen["img"] = augment(seen["img"], draw(args.seed, range(begin, begin + args.batch_size)))
         with accelerator.accumulate(self.policy):
-            (log_probs, _), memory = self.policy(
-                {name: part(value) for name, value in obs.items()}, part(firsts), self.memory
-            )
+            (log_probs, _), memory = self.policy(seen, part(firsts), self.memory)
             loss = -plain.log_prob(log_probs, {name: part(value) for name, value in actions.items()}).mean()
             self._check_finite("loss", loss.item())
             accelerator.backward(loss)
@@ -303,7 +298,7 @@ class Trainer:
     def _after_update(self, stop: StopRequest) -> None:
         """What waits for an update to be complete: validation, snapshots, checkpoints, leaving."""
         args, progress = self.args, self.progress
-        if self.validation_pending and self.val_dataset is not None:
+        if self.validation_pending and self.validating:
             self._validate()
         self.validation_pending = False
         per_update = self.per_step * args.gradient_accumulation_steps
@@ -338,7 +333,7 @@ class Trainer:
         progress, say, began = self.progress, self.reporter.say, time.perf_counter()
         say(f"Running validation at step {progress.step}...")
         self.last_validation = progress.step
-        losses = validate(self.accelerator, self.policy, self._val_loader(), self.args.trunc_t)
+        losses = validate(self.accelerator, self.policy, self.data.val_loader(), self.args.trunc_t)
         self.reporter.metrics(progress.step, {**losses, "processed_frames": self._frames()})
         names = {
             "loss/val": "val_loss",
@@ -352,7 +347,15 @@ class Trainer:
         if progress.step and (progress.best_val_loss is None or loss < progress.best_val_loss):
             progress.best_val_loss, progress.best_step = loss, progress.step
             say(f"New best validation loss: {loss:.3f}, saving best val model weights...")
+            progress.validations_since_best = 0
             self._save_weights("_best")
+        elif progress.step:
+            progress.validations_since_best += 1
+            if self._stopped_early():
+                say(
+                    f"Stopping early: no better validation loss than {progress.best_val_loss:.3f} of step "
+                    f"{progress.best_step} in {progress.validations_since_best} validations"
+                )
         self.reporter.draw_curves()
         self.paused += time.perf_counter() - began
 
@@ -383,7 +386,7 @@ class Trainer:
             "processed_frames": self._frames(),
             "frames_per_second": steps_a_second * self.per_step,
             "data_wait_share": self.waited / seconds,
-            "epoch": self._frames() / (len(self.dataset) * self.args.T),
+            "epoch": self._frames() / (len(self.data.items) * self.args.T),
         }
         if self.accelerator.device.type == "cuda":
             values["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
@@ -415,7 +418,7 @@ class Trainer:
         return {
             "model": {"args": {"net": {"args": self.policy_kwargs}, "pi_head_opts": self.pi_head_kwargs}},
             "flags": vars(self.args),
-            "data": self.provenance,
+            "data": self.data.provenance,
             "step": self.progress.step,
             "processed_frames": self._frames(),
             "best_val_loss": self.progress.best_val_loss,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from steve1.vpt.impala_cnn import normed_linear, scale_rows
 
@@ -270,13 +271,19 @@ class RecurrentBlocks(nn.Module):
     def initial_state(self, batch_size: int, device: torch.device) -> State:
         return [block.initial_state(batch_size, device) for block in self.blocks]  # type: ignore[operator]
 
-    def forward(self, x: torch.Tensor, first: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+    def forward(
+        self, x: torch.Tensor, first: torch.Tensor, state: State, recompute: bool = False
+    ) -> tuple[torch.Tensor, State]:
+        """Run all blocks; with ``recompute`` their activations are computed again in the backward pass."""
         if self.recurrence_type == "transformer" and not torch.compiler.is_compiling() and first[:, 1:].any():
             raise ValueError(
                 "`first` is true within a chunk; a transformer's memory is wiped at a chunk's first frame only"
             )
         state_out = []
         for block, block_state in zip(self.blocks, state, strict=True):
-            x, block_state = block(x, first, block_state)
+            if recompute:
+                x, block_state = checkpoint(block, x, first, block_state, use_reentrant=False)
+            else:
+                x, block_state = block(x, first, block_state)
             state_out.append(block_state)
         return x, state_out

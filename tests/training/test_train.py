@@ -1,74 +1,25 @@
 """Training through its entry point on a very small policy: files, exactness, resuming, bad input."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from tiny_episodes import make_episode
+from conftest import TINY_POLICY as MODEL
+from conftest import assert_equal_weights
 
-from data.minecraft_dataset import ItemSampler, MinecraftDataset
 from steve1.checkpoints import load_model_file, load_weights, read_metadata, read_state_dict
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from steve1.vpt.recurrence import detach_state
 from training import train, trainer
-from training.optimizer import make_optimizer, parameter_groups
+from training.optimizer import parameter_groups
 from training.reporting import read_metrics
 from training.schedule import learning_rate
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "tests" / "tiny_policy.json"
-
-
-@pytest.fixture(scope="module")
-def sampling(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    dirs = [make_episode(folder / "episodes" / f"e{i}", 100 + 7 * i, seed=i) for i in range(5)]
-    (folder / "tiny_train.txt").write_text("".join(f"{d}\n" for d in dirs[:3]))
-    (folder / "tiny_val.txt").write_text("".join(f"{d}\n" for d in dirs[3:]))
-    return folder
-
-
-@pytest.fixture
-def flags(sampling, tmp_path):
-    """The flags of a run of 24 steps; later flags overrule earlier ones."""
-    return [
-        *("--in_model", str(MODEL), "--out_weights", str(tmp_path / "w" / "out.weights")),
-        *("--sampling", "tiny", "--sampling_dir", str(sampling)),
-        *("--T", "24", "--trunc_t", "8", "--batch_size", "2", "--gradient_accumulation_steps", "2"),
-        *("--learning_rate", "1e-3", "--warmup_frames", "64", "--n_frames", "384", "--num_workers", "0"),
-        *("--val_freq", "12", "--val_freq_begin", "6", "--val_freq_switch_steps", "12", "--save_freq", "10"),
-        *("--log_freq", "4", "--snapshot_every_n_frames", "100", "--seed", "3"),
-        *("--checkpoint_dir", str(tmp_path / "ck"), "--log_dir", str(tmp_path / "logs")),
-    ]
 
 
 def tensors(path):
     return read_state_dict(path)
-
-
-def assert_equal_weights(a, b):
-    a, b = tensors(a), tensors(b)
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
-
-
-def stop_at(monkeypatch, step, number=signal.SIGTERM):
-    """Send ourselves a signal while ``step`` is running."""
-    original = trainer.Trainer._step
-
-    def stepping(self, batch, piece):
-        original(self, batch, piece)
-        if self.progress.step == step:
-            os.kill(os.getpid(), number)
-
-    monkeypatch.setattr(trainer.Trainer, "_step", stepping)
 
 
 def test_a_run_writes_every_promised_file(flags, tmp_path, capsys):
@@ -128,93 +79,6 @@ def test_tensorboard_has_the_promised_tags(flags, tmp_path):
     tags = {"loss/train", "loss/val", "learning_rate", "grad_l2_norm", "weights_l2_norm", "processed_frames"}
     assert tags | {"frames_per_second", "epoch"} <= set(events.Tags()["scalars"])
     assert [e.step for e in events.Scalars("loss/train")] == [4, 8, 12, 16, 20, 24]
-
-
-def test_one_update_equals_the_mean_of_its_pieces_gradients(flags, sampling, tmp_path):
-    """Two accumulated pieces, by hand: the memory carried and detached, both gradients in the update."""
-    train.main(
-        [*flags, "--n_frames", "32", "--warmup_frames", "16", "--max_grad_norm", "0", "--weight_decay", "0.1"]
-    )
-
-    torch.manual_seed(3)
-    policy = MinecraftAgentPolicy(*load_model_file(MODEL))
-    dirs = (sampling / "tiny_train.txt").read_text().split()
-    dataset = MinecraftDataset(dirs, 24, 15, 200, p_uncond=0.1, seed=3, img_size=(32, 32))
-    indices = next(iter(ItemSampler(len(dataset), 2, seed=3)))
-    items = [dataset[index] for index in indices]
-
-    def batch(select, piece):
-        return torch.from_numpy(np.stack([select(item)[piece * 8 : piece * 8 + 8] for item in items]))
-
-    optimizer = make_optimizer(policy, 0.1)
-    state = policy.initial_state(2)
-    for piece in range(2):
-        obs = {name: batch(lambda item, n=name: item[0][n], piece) for name in ("img", "mineclip_embed")}
-        actions = {name: batch(lambda item, n=name: item[1][n], piece) for name in ("buttons", "camera")}
-        (log_probs, _), state = policy(obs, batch(lambda item: item[2], piece), state)
-        state = detach_state(state)
-        (-policy.log_prob(log_probs, actions).mean() / 2).backward()
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(32, 1e-3, 16, 32)
-    optimizer.step()
-
-    trained = tensors(tmp_path / "w" / "out.weights")
-    for name, value in policy.state_dict().items():
-        torch.testing.assert_close(trained[name], value, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("step", [3, 13, 22])
-def test_stopped_and_run_again_ends_bit_for_bit_like_an_unbroken_run(flags, tmp_path, monkeypatch, step):
-    # 24 steps are 8 batches of 3 pieces over two epochs; step 13 is in the middle of items.
-    unbroken = [
-        *flags,
-        "--out_weights",
-        str(tmp_path / "u" / "out.weights"),
-        "--checkpoint_dir",
-        str(tmp_path / "u"),
-    ]
-    train.main(unbroken)
-    with monkeypatch.context() as patch:
-        stop_at(patch, step)
-        with pytest.raises(SystemExit) as stopped:
-            train.main(flags)
-        assert stopped.value.code == 128 + signal.SIGTERM
-    assert not (tmp_path / "w" / "out.weights").exists()
-    train.main(flags)
-    assert_equal_weights(tmp_path / "u" / "out.weights", tmp_path / "w" / "out.weights")
-    rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
-    assert [row["step"] for row in rows if "loss/val" in row] == [0, 6, 12, 24]
-
-
-def test_killed_between_checkpoints_it_goes_on_from_the_last_whole_one(flags, tmp_path, monkeypatch, capsys):
-    original = trainer.save_checkpoint
-
-    def dying(accelerator, folder, progress, memory):
-        if progress.step == 20:
-            (folder / ".checkpoint_20.partial").mkdir()
-            (folder / ".checkpoint_20.partial" / "model.safetensors").write_bytes(b"half")
-            raise MemoryError("as if killed")
-        original(accelerator, folder, progress, memory)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_checkpoint", dying)
-        with pytest.raises(MemoryError):
-            train.main(flags)
-    train.main(flags)
-    assert "Resuming from" in (out := capsys.readouterr().out)
-    assert "checkpoint_10 at step 10" in out
-    assert not list((tmp_path / "ck").glob(".*"))
-    unbroken = [
-        *flags,
-        "--out_weights",
-        str(tmp_path / "u" / "out.weights"),
-        "--checkpoint_dir",
-        str(tmp_path / "u"),
-    ]
-    train.main(unbroken)
-    assert_equal_weights(tmp_path / "u" / "out.weights", tmp_path / "w" / "out.weights")
-    rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
-    assert [row["step"] for row in rows if "loss/train" in row] == [4, 8, 12, 16, 20, 24]
 
 
 def test_a_finished_run_says_so_and_a_longer_one_goes_on(flags, tmp_path, capsys):
@@ -281,16 +145,6 @@ def test_decay_reaches_matrices_of_linear_and_conv_layers_alone():
     for parameter in rest["params"]:
         name = names[id(parameter)]
         assert name.endswith("bias") or "norm" in name or "_ln" in name or ".n." in name or "b_nd" in name
-
-
-def test_two_processes_train_and_write_once(flags, tmp_path):
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--main_process_port", "0", str(ROOT / "training" / "train.py"), *flags, "--n_frames", "256"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert read_metadata(tmp_path / "w" / "out.weights")["processed_frames"] == 256
-    assert done.stdout.count("Done: ") == 1
 
 
 def test_half_precision_without_a_gpu_is_refused_in_one_sentence(flags, capsys, monkeypatch):

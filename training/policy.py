@@ -1,0 +1,68 @@
+"""The policy that a run trains: built, filled with weights, partly frozen, made to spare memory or time.
+
+Knows nothing of data and steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from torch import nn
+
+from steve1.checkpoints import load_weights
+from steve1.cli import UserError
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from training.parts import PARTS, plain_part
+from training.schedule import short_count
+
+
+def build_policy(
+    args: argparse.Namespace, policy_kwargs: dict, pi_head_kwargs: dict
+) -> tuple[MinecraftAgentPolicy, list[str]]:
+    """The policy of a run's flags, ready to be prepared by Accelerate, and which of its tensors start anew.
+
+    Raises:
+        UserError: for weights that do not fit, or a ``--freeze`` name that the policy does not have.
+    """
+    policy = MinecraftAgentPolicy(policy_kwargs, pi_head_kwargs)
+    anew: list[str] = []
+    if args.in_weights:
+        anew = load_weights(policy, args.in_weights, new_embedding=args.mineclip_embed_dim is not None)
+    # No loss reaches the value head; left trainable, it would stall processes that wait for its gradient.
+    policy.value_head.requires_grad_(False)
+    for name in args.freeze:
+        _part(policy, name).requires_grad_(False)
+    if not any(p.requires_grad for p in policy.parameters()):
+        raise UserError("--freeze freezes every part of the policy; leave at least one to be trained")
+    policy.net.gradient_checkpointing = args.gradient_checkpointing
+    if args.compile:
+        policy.compile()
+    return policy, anew
+
+
+def _part(policy: MinecraftAgentPolicy, name: str) -> nn.Module:
+    """The module called ``name``, of the network or of the policy."""
+    plain = plain_part(name)
+    module: nn.Module = policy if plain.startswith(("pi_head", "value_head")) else policy.net
+    known = ""
+    for step in plain.split("."):
+        children = dict(module.named_children())
+        if step not in children:
+            here = f"{known} has {', '.join(children)}" if children else f"{known} has no parts of its own"
+            if not known:
+                here = f"this policy has {', '.join(p for p in PARTS if p in (*children, 'pi_head'))}"
+            raise UserError(f"--freeze {name}: there is no such part; {here}")
+        module, known = children[step], f"{known}.{step}".lstrip(".")
+    return module
+
+
+def trained_parameters(policy: MinecraftAgentPolicy) -> str:
+    """A table of the policy's parts: how many of their parameters are trained."""
+    lines, total = [], 0
+    for name, part in [*policy.net.named_children(), ("pi_head", policy.pi_head)]:
+        count = sum(p.numel() for p in part.parameters())
+        trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
+        total += trained
+        what = "frozen" if not trained else "trained" if trained == count else f"{trained:_} trained"
+        lines.append(f"    {name:<22} {count:>13_}  {what}")
+    return "\n".join([f"Trainable parameters: {total:_} ({short_count(round(total, -3))})", *lines])
