@@ -1,9 +1,10 @@
-"""Checking an episode: every file against every other. Reports; repairs nothing."""
+"""Checking episodes: every file of one against every other. Reports; repairs nothing."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,40 @@ from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE
 
 if TYPE_CHECKING:
     from data.EpisodeStorage import EpisodeStorage
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in one episode, or done to it; ``frames`` are 0 where there are problems."""
+
+    path: str
+    problems: tuple[str, ...]
+    frames: int = 0
+    frame_format: str | None = None
+    mineclip_hash: str | None = None
+    converted: bool = False
+
+
+def examine(path: str, deep: bool = False, convert: str | None = None) -> Report:
+    """Check one episode, after rewriting its frames in the format ``convert``, where one is given.
+
+    An episode that can't be converted is reported with the reason and stays as it was. Raises OSError (a full
+    disk).
+    """
+    from data.EpisodeStorage import EpisodeStorage, convert_frames
+
+    converted = False
+    if convert is not None:
+        try:
+            converted = convert_frames(path, convert)
+        except (UserError, FileNotFoundError) as error:
+            return Report(path, (f"not converted to {convert}: {_sentence(error)}",))
+    episode = EpisodeStorage(path)
+    found = problems(episode, deep)
+    if found:
+        return Report(path, tuple(found), converted=converted)
+    made_by = episode.metadata.get("mineclip_hash")
+    return Report(path, (), len(episode), episode.frame_format, made_by, converted)
 
 
 def problems(episode: EpisodeStorage, deep: bool) -> list[str]:
@@ -39,11 +74,15 @@ def _attempt(check: Callable[[], object]) -> list[str]:
     """What ``check`` returns when that is a list of problems, and what it raises."""
     try:
         result = check()
-    except FileNotFoundError as error:
-        return [f"{Path(error.filename).name} is missing; make the episode again"]
     except (UserError, OSError) as error:
-        return [str(error)]
+        return [_sentence(error)]
     return result if isinstance(result, list) else []
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f"{Path(error.filename).name} is missing; make the episode again"
+    return str(error)
 
 
 def _check_embeds(episode: EpisodeStorage) -> list[str]:
@@ -68,6 +107,8 @@ def _check_frames(episode: EpisodeStorage, n: int, deep: bool) -> list[str]:
         found.append(
             f"{other.name} is left over beside the {form} frames; convert to {form} again to remove it"
         )
+    if (folder / files.CONVERTING).exists():
+        found.append(f"a conversion was broken off; convert to {form} to remove {files.CONVERTING}")
     listed = _check_pngs(folder, n) if form == "png" else _attempt(lambda: _check_video(episode))
     found += listed
     if deep and not listed:

@@ -17,6 +17,7 @@ from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE
 from steve1.safe_pickle import load_pickle
 
 FRAME_FORMATS = ("png", "mp4")
+CONVERTING = ".converting"  # within an episode: frames in another format, on their way
 # What makes a folder an episode, whole or damaged.
 MARKS = ("metadata.json", "len.txt", "actions.jsonl", "actions.pkl")
 

@@ -3,9 +3,11 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -380,6 +382,99 @@ def test_the_command_converts(episode):
     other = "mp4" if episode.frame_format == "png" else "png"
     main(["--convert", other, str(episode.dirpath)])
     assert EpisodeStorage(episode.dirpath).frame_format == other
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Twelve episodes, at two depths, in both formats."""
+    for n, form in enumerate(("png", "mp4")):
+        EpisodeStorage.write(
+            tmp_path / form, frames(), actions(seed=n), embeds(), {"mineclip_hash": "c"}, form
+        )
+    for n in range(12):
+        shutil.copytree(
+            tmp_path / ("png" if n % 2 else "mp4"),
+            tmp_path / "tree" / ("deep" if n % 3 == 2 else "") / f"e{n:02}",
+        )
+    return tmp_path / "tree"
+
+
+def leave(*arguments):
+    """What the command's exit code is."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as left:
+        return left.code
+    return 0
+
+
+def test_the_report_does_not_depend_on_the_number_of_workers(tree, capsys):
+    (tree / "e00" / "embeds_attn.pkl").unlink()
+    rewrite(tree / "e09" / "frames/00020.png", lambda b: b[:40] + b"\0" * (len(b) - 40))
+    set_metadata(tree / "e03", fps=30, n_frames=T + 1)
+    set_metadata(tree / "e06", mineclip_hash="d")
+    said = []
+    for workers in (1, 3):
+        assert leave("--validate", "--deep", "--workers", workers, tree, tree / "deep") == 1
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    lines = said[0].splitlines()
+    assert [line.split(":")[0][-3:] for line in lines[:-2]] == ["e00", "e03", "e03", "e03", "e03", "e09"]
+    assert lines[-2] == f"12 episodes, 3 with problems; {9 * T} frames are in order ({9 * T / 72_000:.2f} h)"
+    assert "2 MineCLIPs made these embeddings" in lines[-1]
+
+
+def test_a_tree_is_converted_both_ways_by_several_processes(tree, capsys):
+    (tree / "e00" / "frames.mp4").unlink()
+    for form in ("png", "mp4"):
+        assert leave("--convert", form, "--workers", 2, "--deep", tree) == 1
+        out = capsys.readouterr().out
+        assert f"{5 if form == 'png' else 11} converted to {form}" in out
+        assert "e00: " in out
+        assert "frames.mp4 is missing" in out
+        whole = [EpisodeStorage(path) for path in find_episodes(tree) if path.name != "e00"]
+        assert {episode.frame_format for episode in whole} == {form}
+        for episode in whole:
+            assert [number_of(frame) for frame in episode.load_frames()] == list(range(T))
+
+
+def started(*arguments):
+    """The command, as soon as it has said its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "data/EpisodeStorage.py", *map(str, arguments)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert "frames are mp4 now" in process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize(("stop", "workers"), [("SIGINT", 2), ("SIGINT", 1), ("SIGKILL", 2)])
+def test_a_stopped_conversion_leaves_whole_episodes_and_goes_on(tmp_path, capsys, stop, workers):
+    EpisodeStorage.write(tmp_path / "one", frames(), actions(), embeds(), {})
+    for n in range(24):
+        shutil.copytree(tmp_path / "one", tmp_path / "tree" / f"e{n:02}")
+    process = started("--convert", "mp4", "--workers", workers, tmp_path / "tree")
+    process.send_signal(getattr(signal, stop))
+    # Ends when the last process that holds the pipes, the workers among them, is gone.
+    _, errors = process.communicate(timeout=120)
+    if stop == "SIGINT":
+        assert process.returncode == 130
+        assert errors.strip().splitlines()[-1].startswith("error: stopped by Ctrl-C")
+        assert "Traceback" not in errors
+        assert not list((tmp_path / "tree").rglob(".converting"))
+    episodes = [EpisodeStorage(path) for path in find_episodes(tmp_path / "tree")]
+    assert len(episodes) == 24
+    assert {episode.frame_format for episode in episodes} == {"png", "mp4"}
+    for episode in episodes:
+        left = [problem for problem in episode.validate(deep=True) if "to remove" not in problem]
+        assert left == []
+    assert leave("--convert", "mp4", "--workers", 1, tmp_path / "tree") == 0
+    assert "24 episodes, 0 with problems" in capsys.readouterr().out
 
 
 angles = st.floats(-180, 180, allow_nan=False)
