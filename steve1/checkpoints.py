@@ -199,15 +199,14 @@ def load_mineclip(path: str | os.PathLike, config: Mapping | str | os.PathLike |
         if plain is not None:
             named.setdefault(plain, tensor)
     chosen, origin = _mineclip_config(path, config)
-    with torch.device("meta"):  # its random weights would take memory, and move everybody's random stream
+    with torch.random.fork_rng():  # its random weights are replaced and must not move anybody's stream
         mineclip = MineCLIP(chosen)
     problems = _misfits(named, mineclip.state_dict())
     if problems:
         raise UserError(
             f"{path} does not fit {origin}; {problems}. Give the configuration that belongs to it"
         )
-    floats = {name: tensor.float().clone() for name, tensor in named.items()}
-    mineclip.load_state_dict(floats, assign=True)
+    mineclip.load_state_dict(named)  # copied, as float32
     return mineclip.eval()
 
 
