@@ -31,6 +31,11 @@ PROMISED = {
     "data/sampling/dataset_summary.py": "dataset_dirs sampling",
     "data/EpisodeStorage.py": "validate deep",
     "steve1/download_weights.py": "",
+    "steve1/envs/minerl.py": "minerl_python",
+    "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale
+        gameplay_length save_dirpath seed env minerl_python num_envs""",
+    "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host port env minerl_python
+        seed prompt cond_scale deterministic fps save_dirpath""",
 }
 # What answers --help must not load: together these take seconds.
 HEAVY = {
@@ -44,6 +49,7 @@ HEAVY = {
     "kornia",
     "matplotlib",
     "tokenizers",
+    "aiohttp",
     "tensorboard",
 }
 
@@ -52,6 +58,7 @@ def entry_points():
     """Every file in the packages that offers a command line."""
     files = [
         ROOT / "run_agent.py",
+        ROOT / "run_interactive.py",
         *(p for top in ("steve1", "data", "training") for p in (ROOT / top).rglob("*.py")),
     ]
     return sorted(

@@ -7,7 +7,7 @@
 
 The agents are VPT's: the same policy without goals. The first one is the foundation model, the second one was tuned
 by reinforcement learning ("rl-from" in its name), which makes switches to it three times as rare. How agents switch
-and spin is in data/generation/mixed_agents.py.
+and spin is in data/generation/mixed_agents.py. They know Minecraft, not BlockWorld: --env blockworld is for trials.
 
 Episode i plays in the world --env_seed + i, and depends on --seed, --env_seed, i and the models alone. All frames
 that were played are kept, those with a null action too: they are the agents' own choice, unlike a contractor's pause.
@@ -35,8 +35,7 @@ from data.generation.episodes import (
 from data.generation.mixed_agents import PERFORM_SPIN_PROB, SWITCH_AGENT_PROB
 from steve1.cli import UserError, count, entry_point, number, report_all
 from steve1.config import data_root, weights_dir
-from steve1.envs import ENV_NAMES
-from steve1.flags import missing_files
+from steve1.flags import add_world_flags, missing_files, missing_python
 
 if TYPE_CHECKING:
     from steve1.embed_conditioned_policy import MinecraftAgentPolicy
@@ -208,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from steve1.envs import make_env
 
-    with contextlib.closing(World(lambda: make_env(args.env))) as world:
+    with contextlib.closing(World(lambda: make_env(args.env, minerl_python=args.minerl_python))) as world:
         summary = _generate(args, world)
     print(summary.text())
     if sum(summary.passed_over.values()):
@@ -276,12 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--seed", type=count, default=0, help="of switches, spins and sampling (default: 0)")
     group = parser.add_argument_group("world")
-    group.add_argument(
-        "--env",
-        choices=ENV_NAMES,
-        default="auto",
-        help="auto: MineRL where it is installed, else blockworld, which VPT was not trained in (default: auto)",
-    )
+    add_world_flags(group)
     group.add_argument(
         "--env_seed",
         type=count,
@@ -319,7 +313,7 @@ def _probability(text: str) -> float:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = flag_problems(args) + missing_files(args, _MODELS)
+    problems = flag_problems(args) + missing_files(args, _MODELS) + missing_python(args)
     for name in ("num_episodes", "max_timesteps", "num_workers"):
         if getattr(args, name) < 1:
             problems.append(f"--{name} {getattr(args, name)} is below 1")

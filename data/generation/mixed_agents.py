@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from steve1.cli import UserError
+
 if TYPE_CHECKING:
     from steve1.MineRLConditionalAgent import AgentBatch
 
@@ -171,8 +173,14 @@ def play(
 
 
 def _ask(call: Any, *args: Any) -> Any:
-    """Call the world; whatever it raises, it is lost, and what was played before is worth keeping."""
+    """Call the world. Whatever it raises, it is lost, save what the user must mend: no other world would be better."""
+    from steve1.envs import WorldLost
+
     try:
         return call(*args)
+    except WorldLost as error:
+        raise _Lost(str(error)) from error
+    except UserError:
+        raise
     except Exception as error:
         raise _Lost(f"{type(error).__name__}: {error}") from error

@@ -9,6 +9,7 @@ import cv2
 import lmdb
 import numpy as np
 import pytest
+from tiny_mishaps import content, kill, killed
 from tiny_recordings import make_mineclip, make_video, number_of
 
 from data.action_lines import BINARY_KEYS
@@ -122,10 +123,6 @@ def convert(dataset, mineclip, tmp_path):
     return run
 
 
-def content(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
-
-
 def check(path, episode, start, n):
     """The episode at ``path`` is frames start .. start+n-1 of that number."""
     ours = EpisodeStorage(path)
@@ -195,27 +192,27 @@ def test_going_on_and_slices_make_the_same(convert, tmp_path, capsys):
     assert content(tmp_path / "out") == whole
 
 
-def test_stopped_within_an_episode_nothing_of_it_is_left(convert, tmp_path, monkeypatch):
+@pytest.mark.parametrize("moment", ["frame", "before metadata", "after metadata"])
+def test_killed_at_any_moment_only_whole_episodes_are_left_and_a_second_run_finishes(
+    convert, tmp_path, moment
+):
     names = convert()
     whole = content(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
-    calls = []
-    frames = convert_from_minestudio.Piece.frames
 
-    def stopped(self):
-        for i, frame in enumerate(frames(self)):
-            if self.episode.name == HOLED and i == 40:
-                calls.append(i)
-                raise KeyboardInterrupt
-            yield frame
+    def die_at_a_frame():
+        frames = convert_from_minestudio.Piece.frames
 
-    with monkeypatch.context() as patch:
-        patch.setattr(convert_from_minestudio.Piece, "frames", stopped)
-        with pytest.raises(SystemExit) as left:
-            convert()
-    assert left.value.code == 130
-    assert calls == [40]
-    assert sorted(os.listdir(tmp_path / "out")) == names[:2]
+        def counted(self):
+            for i, frame in enumerate(frames(self)):
+                if moment == "frame" and self.episode.name == WHOLE and i == 40:
+                    kill()
+                yield frame
+
+        convert_from_minestudio.Piece.frames = counted
+
+    killed(convert, moment, die_at_a_frame)
+    assert [path.name for path in find_episodes(tmp_path / "out")] == names[:1]
     assert convert() == names
     assert content(tmp_path / "out") == whole
 

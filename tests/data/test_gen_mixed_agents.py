@@ -1,24 +1,23 @@
 """Mixed-agent episodes: VPT as it is, what is stored, crashing worlds, and going on after SIGKILL."""
 
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from minerl_standin import use_standin
 from tiny_agent import TINY_POLICY, PictureWorld
+from tiny_mishaps import World, content, kill, killed
 from tiny_recordings import make_mineclip
 
 import steve1.envs
-from data import EpisodeStorage as episode_module
 from data.EpisodeStorage import EpisodeStorage, find_episodes
 from data.generation import gen_mixed_agents
 from data.generation.gen_mixed_agents import load_agent, main
 from steve1.checkpoints import load_model_file, save_weights, tensors_hash
+from steve1.cli import UserError
+from steve1.config import PI_HEAD_KWARGS, POLICY_2X_KWARGS
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.mineclip.embed import embed_frames
 from steve1.MineRLConditionalAgent import AgentBatch, row_generator
@@ -47,39 +46,9 @@ def models(tmp_path_factory):
     }
 
 
-class World(PictureWorld):
-    """Fails as told: ``{episode seed: step at which it raises}``, each of them once."""
-
-    made = 0
-    crashes: dict[int, int] = {}  # noqa: RUF012
-    length_of: dict[int, int] = {}  # noqa: RUF012
-
-    def __init__(self):
-        super().__init__()
-        type(self).made += 1
-        self.broken = False
-
-    def reset(self):
-        assert not self.broken
-        self.length = self.length_of.get(self._seed, 10**9)
-        return super().reset()
-
-    def step(self, action):
-        assert not self.broken
-        if self.crashes.get(self._seed) == len(self.actions):
-            del self.crashes[self._seed]
-            self.broken = True
-            raise EOFError("the Java process died")
-        return super().step(action)
-
-    def close(self):
-        if self.broken:
-            raise OSError("nobody is there")
-
-
 @pytest.fixture(autouse=True)
 def world(monkeypatch):
-    monkeypatch.setattr(steve1.envs, "make_env", lambda name, seed=None: World())
+    monkeypatch.setattr(steve1.envs, "make_env", lambda name, **_: World())
     World.made, World.crashes, World.length_of = 0, {}, {}
     return World
 
@@ -89,17 +58,12 @@ def flags(models, output, *more, n=3):
     return [*(f"--{name}={value}" for name, value in files.items()), "--batch_size=8", *FAST, *more]
 
 
-def content(folder):
-    """Every byte of every file below a folder, hidden ones too."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
-
-
 @pytest.fixture(scope="module")
 def played(models, tmp_path_factory):
     """Three episodes, made in one go."""
     output = tmp_path_factory.mktemp("played") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steve1.envs, "make_env", lambda name, seed=None: World())
+        patch.setattr(steve1.envs, "make_env", lambda name, **_: World())
         main(flags(models, output))
     return output
 
@@ -222,42 +186,24 @@ def test_an_episode_depends_on_its_number_alone(played, models, tmp_path, capsys
     assert not np.array_equal(one.load_actions()["camera"], other.load_actions()["camera"])
 
 
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def dying(argv, moment):
-    """Run ``main`` in a process that kills itself at a moment of the second episode."""
-    count = {"steps": 0, "json": 0}
-    step, write_json = World.step, episode_module.write_json
-
-    def counted_step(self, action):
-        count["steps"] += 1
-        if moment == "step" and count["steps"] == N + 17:
-            kill()
-        return step(self, action)
-
-    def counted_json(path, value):
-        count["json"] += 1
-        if moment == "before metadata" and count["json"] == 2:
-            kill()
-        write_json(path, value)
-        if moment == "after metadata" and count["json"] == 2:
-            kill()
-
-    World.step, episode_module.write_json = counted_step, counted_json
-    main(argv)
-
-
 @pytest.mark.parametrize("moment", ["step", "before metadata", "after metadata"])
 def test_killed_at_any_moment_only_whole_episodes_are_left_and_a_second_run_finishes(
     played, models, tmp_path, moment
 ):
+    def die_at_a_step():
+        step, steps = World.step, 0
+
+        def counted(self, action):
+            nonlocal steps
+            steps += 1
+            if moment == "step" and steps == N + 17:
+                kill()
+            return step(self, action)
+
+        World.step = counted
+
     argv = flags(models, tmp_path / "out")
-    process = multiprocessing.get_context("fork").Process(target=dying, args=(argv, moment))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    killed(lambda: main(argv), moment, die_at_a_step)
     (left,) = find_episodes(tmp_path / "out")
     assert content(left) == content(played / left.name)
     main(argv)
@@ -347,6 +293,31 @@ def test_a_world_that_says_it_is_broken_is_lost(models, tmp_path, world, monkeyp
     assert episode.metadata["ended"] == "the world was lost: malmo"
 
 
+def test_what_the_user_must_mend_ends_the_run(models, tmp_path, world, monkeypatch, capsys):
+    def reset(self):
+        raise UserError("this MineRL is not 1.0; install that")
+
+    monkeypatch.setattr(world, "reset", reset)
+    with pytest.raises(SystemExit) as left:
+        main(flags(models, tmp_path / "out"))
+    assert left.value.code == 1
+    assert capsys.readouterr().err == "error: this MineRL is not 1.0; install that\n"
+    assert world.made == 1
+
+
+def test_minerl_dies_within_an_episode(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()
+    steve1.envs._has_minerl.cache_clear()
+    standin = use_standin(monkeypatch, tmp_path)
+    standin.tell(0, step={"26": "exit"})
+    main(flags(models, tmp_path / "out", "--env=minerl", n=2))
+    cut, whole = (EpisodeStorage(path) for path in find_episodes(tmp_path / "out"))
+    assert len(cut) < N == len(whole)
+    assert cut.validate(deep=True) == whole.validate(deep=True) == []
+    assert cut.metadata["ended"].startswith("the world was lost: ")
+    assert whole.metadata["settings"]["env"] == "minerl"
+
+
 def test_nothing_long_enough(models, tmp_path, world, capsys):
     world.length_of = {0: 3}
     with pytest.raises(SystemExit) as left:
@@ -400,3 +371,12 @@ def test_mineclip_of_another_make_is_refused(played, models, tmp_path, capsys):
         main(flags({**models, "mineclip_weights": other}, played))
     assert "another MineCLIP" in capsys.readouterr().err
     assert gen_mixed_agents.MAX_LOST_IN_A_ROW == 5
+
+
+def test_without_its_goal_layer_the_published_policy_has_vpts_tensors(vectors):
+    named = json.loads((vectors / "policy_2x_keys.json").read_text())
+    with torch.device("meta"):
+        vpt = MinecraftAgentPolicy({**POLICY_2X_KWARGS, "mineclip_embed_dim": 0}, PI_HEAD_KWARGS)
+    ours = {name: list(tensor.shape) for name, tensor in vpt.state_dict().items()}
+    assert ours == {name: shape for name, shape in named.items() if "mineclip_embed_linear" not in name}
+    assert sum(tensor.numel() for tensor in vpt.state_dict().values()) == 248_495_294
