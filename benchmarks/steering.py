@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,8 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
 from steve1.config import version
-from steve1.envs import ENV_NAMES
-from steve1.flags import MODEL_FILES, add_model_flags, missing_files
+from steve1.flags import MODEL_FILES, add_model_flags, add_world_flags, missing_files, missing_python
 from steve1.prompts import BEHAVIOURS
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=2,
         help="batches played at once; 1 plays in this process (default 2)",
     )
-    playing.add_argument("--env", choices=ENV_NAMES, default="blockworld", help="world (default blockworld)")
+    add_world_flags(playing, "blockworld")
     parser.add_argument("--out", type=Path, default=None, help="JSON to write (default: none)")
     args = parser.parse_args(argv)
     problems = [
@@ -90,7 +90,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     unknown = [name for name in args.behaviours if name not in BEHAVIOURS]
     if unknown or not args.behaviours:
         problems.append(f"--behaviours {','.join(unknown)}: choose from {', '.join(BEHAVIOURS)}")
-    report_all(problems + missing_files(args, (*MODEL_FILES, "prompts")))
+    report_all(problems + missing_files(args, (*MODEL_FILES, "prompts")) + missing_python(args))
     return args
 
 
@@ -141,7 +141,9 @@ def make_goals(
 _worker: dict[str, Any] = {}
 
 
-def _begin_worker(in_model: Path, in_weights: Path, env: str, num_envs: int) -> None:
+def _begin_worker(
+    in_model: Path, in_weights: Path, env: str, minerl_python: str | None, num_envs: int
+) -> None:
     import torch
 
     from steve1.envs import make_env
@@ -149,7 +151,7 @@ def _begin_worker(in_model: Path, in_weights: Path, env: str, num_envs: int) -> 
     # One process a core: threads of one would only wait for the other's.
     torch.set_num_threads(1)
     _worker["policy"] = load_policy(in_model, in_weights)
-    _worker["envs"] = [make_env(env) for _ in range(num_envs)]
+    _worker["envs"] = [make_env(env, minerl_python=minerl_python) for _ in range(num_envs)]
 
 
 def _play_batch(
@@ -161,6 +163,9 @@ def _play_batch(
 
     envs = _worker["envs"][: len(seeds)]
     figures = play(_worker["policy"], envs, seeds, torch.from_numpy(goals), steps, cond_scale)
+    for seed, measured in zip(seeds, figures, strict=True):
+        if measured.lost:
+            print(f"seed {seed}: {measured.lost}; its figures are those up to there", file=sys.stderr)
     return [measured.result() for measured in figures]
 
 
@@ -181,7 +186,8 @@ def play_all(
         )
         for first in range(0, len(rows), args.num_envs)
     ]
-    setup = (args.in_model, args.in_weights, args.env, max(len(rows) for rows, _ in jobs))
+    num_envs = max(len(rows) for rows, _ in jobs)
+    setup = (args.in_model, args.in_weights, args.env, args.minerl_python, num_envs)
     calls = [
         (
             np.stack([goals[name][row] for name, row in rows]),
