@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     found = [
         ROOT / "run_agent.py",
+        ROOT / "run_interactive.py",
         *(p for top in ("steve1", "data", "training") for p in (ROOT / top).rglob("*.py")),
     ]
     ours = [str(p.relative_to(ROOT)) for p in found if 'if __name__ == "__main__"' in p.read_text()]

@@ -22,11 +22,16 @@ _BT709 = 1
 _LIMITED_RANGE = 1
 
 
-def caption_strip(text: str, width: int) -> np.ndarray:
-    """White text on black, wrapped to ``width`` pixels: uint8 [H, width, 3], H even."""
+def caption_strip(text: str, width: int, rows: int | None = None) -> np.ndarray:
+    """White text on black, wrapped to ``width`` pixels: uint8 [H, width, 3], H even.
+
+    ``rows``: lines of text that the strip has room for, whatever the text; a longer text is cut, with dots. None
+    makes it as tall as the text.
+    """
     per_character = cv2.getTextSize("n" * 20, _FONT, _SCALE, 1)[0][0] / 20
-    lines = textwrap.wrap(text, max(int((width - 2 * _MARGIN) / per_character), 1)) or [""]
-    strip = np.zeros((_LINE * len(lines) + _MARGIN, width, 3), np.uint8)
+    letters = max(int((width - 2 * _MARGIN) / per_character), 4)
+    lines = textwrap.wrap(text, letters, max_lines=rows, placeholder=" ...") or [""]
+    strip = np.zeros((_LINE * (rows or len(lines)) + _MARGIN, width, 3), np.uint8)
     for number, line in enumerate(lines, start=1):
         place = (_MARGIN, _LINE * number - 1)
         cv2.putText(strip, line, place, _FONT, _SCALE, (255, 255, 255), 1, cv2.LINE_AA)
@@ -37,10 +42,10 @@ class Film:
     """Writes one mp4 (H.264, yuv420p, index in front, 20 frames/s) as frames come; whole or absent.
 
     A context manager: leaving it in peace puts the file in place, leaving it by an error removes it.
-    ``caption`` stands on a strip below the picture.
+    ``caption`` stands on a strip below the picture; None leaves the picture as it comes.
     """
 
-    def __init__(self, path: str | os.PathLike, caption: str, fps: int = FPS) -> None:
+    def __init__(self, path: str | os.PathLike, caption: str | None, fps: int = FPS) -> None:
         self.path, self.frames = path, 0
         self._caption, self._fps = caption, fps
         self._strip: np.ndarray | None = None
@@ -60,10 +65,13 @@ class Film:
 
     def add(self, picture: np.ndarray) -> None:
         """Append a picture, uint8 [H, W, 3] RGB, H and W even and the same every time."""
-        if self._strip is None:
-            self._strip = caption_strip(self._caption, picture.shape[1])
-            self._begin(picture.shape[0] + self._strip.shape[0], picture.shape[1])
-        frame = av.VideoFrame.from_ndarray(np.vstack([picture, self._strip]), format="rgb24")
+        if self._caption is not None:
+            if self._strip is None:
+                self._strip = caption_strip(self._caption, picture.shape[1])
+            picture = np.vstack([picture, self._strip])
+        if self.frames == 0:
+            self._begin(*picture.shape[:2])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame = self._convert.reformat(
             frame, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE
         )

@@ -1,0 +1,184 @@
+"""Play live: watch the agent in a browser and tell it what to do while it plays.
+
+Real (the published weights; MineRL where it is installed):
+    python run_interactive.py --in_weights data/weights/steve1/steve1.weights \\
+        --prior_weights data/weights/steve1/steve1_prior.pt
+
+Tiny (the quickstart's weights in the embedded world):
+    python run_interactive.py --env blockworld --in_model configs/quickstart_policy.json \\
+        --in_weights data/quickstart/weights/steve1/small.weights \\
+        --prior_weights data/quickstart/weights/steve1/small_prior.pt \\
+        --mineclip_weights data/quickstart/weights/mineclip/small.pth --cond_scale 2
+
+Open the address that it prints. On a server without a screen, let ssh carry the port from your own machine:
+    ssh -L 8000:127.0.0.1:8000 SERVER        and open http://127.0.0.1:8000/ there
+
+The game waits until a page is open. Everything is filmed: "Save film" ends the film so far and begins the next; each is
+NAME.mp4 with the prompt below the picture, and beside it NAME.json with the prompts and the frames where they begin.
+Ctrl-C ends the session and keeps the last film. Whoever can reach the address can play, so leave --host as it is on a
+machine that others use too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from steve1.cli import count, entry_point, number, report_all
+from steve1.config import FPS, data_root
+from steve1.flags import add_model_flags, add_world_flags, missing_files, missing_python
+
+if TYPE_CHECKING:
+    import torch
+
+    from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    models = add_model_flags(parser)
+    models.add_argument("--device", default=None, help="torch device (default: a GPU where there is one)")
+    page = parser.add_argument_group("page")
+    page.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 lets other machines play too (default 127.0.0.1: this machine alone)",
+    )
+    page.add_argument("--port", type=count, default=8000, help="0 takes any free one (default 8000)")
+    playing = parser.add_argument_group("playing")
+    add_world_flags(playing)
+    playing.add_argument(
+        "--seed",
+        type=count,
+        default=0,
+        help="of the first world, its sampling and its prior's samples (default 0)",
+    )
+    playing.add_argument("--prompt", default="", help="what to do at first (default: nothing, no goal)")
+    playing.add_argument(
+        "--cond_scale", type=number, default=6.0, help="guidance at first; 0 turns it off (default 6.0)"
+    )
+    playing.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="take the best action at every step, and the prior's middle, instead of sampling (default: sample)",
+    )
+    playing.add_argument(
+        "--fps",
+        type=number,
+        default=float(FPS),
+        help=f"steps a second aimed at; 0 is as fast as the machine can (default {FPS})",
+    )
+    playing.add_argument(
+        "--save_dirpath",
+        type=Path,
+        default=data_root() / "generated_videos",
+        help="folder of the films (default: data/generated_videos)",
+    )
+    args = parser.parse_args(argv)
+    report_all(_problems(args))
+    return args
+
+
+def _problems(args: argparse.Namespace) -> list[str]:
+    problems = []
+    if not 0 <= args.port <= 65535:
+        problems.append(f"--port {args.port} is not from 0 (any free one) to 65535")
+    if not 0 <= args.seed < 2**31:
+        problems.append(f"--seed {args.seed} is not from 0 to 2147483647")
+    if not 0 <= args.cond_scale <= 100:
+        problems.append(f"--cond_scale {args.cond_scale} is not from 0 (guidance off) to 100")
+    if not 0 <= args.fps <= 1000:
+        problems.append(f"--fps {args.fps} is not from 0 (as fast as the machine can) to 1000")
+    return problems + missing_files(args) + missing_python(args)
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+
+    # ---- the address, before the models take their time ----
+    from steve1.interactive.server import listen, serve, url
+
+    listener = listen(args.host, args.port)
+
+    # ---- models, world, film ----
+    import asyncio
+
+    from steve1.envs import make_env
+    from steve1.interactive.recorder import Prompt, Recorder
+    from steve1.interactive.session import Session
+
+    policy, goal_of, origin = load_models(args)
+    args.save_dirpath.mkdir(parents=True, exist_ok=True)
+    session = Session(
+        lambda: make_env(args.env, minerl_python=args.minerl_python),
+        policy,
+        goal_of,
+        Recorder(args.save_dirpath, {**origin, "deterministic": args.deterministic}),
+        Prompt(args.prompt.strip(), args.cond_scale, args.seed),
+        args.fps,
+        args.deterministic,
+    )
+
+    # ---- play until Ctrl-C ----
+    address = url(listener)
+
+    def ready() -> None:
+        print(f"Open {address} in a browser; Ctrl-C ends the session", flush=True)
+
+    asyncio.run(serve(session, listener, args.host, ready))
+    for film in session.films:
+        print(f"{film.video}: {film.frames} frames")
+    print(f"{len(session.films)} films made: {args.save_dirpath}")
+
+
+def load_models(
+    args: argparse.Namespace,
+) -> tuple[MinecraftAgentPolicy, Callable[[str, int], torch.Tensor], dict[str, Any]]:
+    """The policy, what makes goals [E] of texts and seeds, and what each film's JSON notes of the weights."""
+    import torch
+
+    from steve1 import goals
+    from steve1.checkpoints import load_mineclip, load_model_file, tensors_hash
+    from steve1.MineRLConditionalAgent import MineRLConditionalAgent
+
+    agent = MineRLConditionalAgent(None, args.device, *load_model_file(args.in_model))
+    agent.load_weights(args.in_weights)
+    width = agent.policy.net.mineclip_embed_dim
+    mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
+    prior = None
+    if args.prior_weights is not None:
+        from data.text_alignment.vae import load_prior
+
+        prior = load_prior(args.prior_weights)
+    goals.check_goals_fit(
+        mineclip,
+        args.mineclip_weights,
+        width,
+        args.in_weights,
+        prior.input_dim if prior is not None else None,
+        args.prior_weights,
+        args.allow_other_mineclip,
+    )
+
+    def goal_of(text: str, seed: int) -> torch.Tensor:
+        if not text:
+            return torch.zeros(width)
+        return goals.text_goal(goals.text_embeds(mineclip, [text])[0], prior, seed, args.deterministic)
+
+    origin = {
+        "in_weights": str(args.in_weights),
+        "in_weights_hash": tensors_hash(agent.policy),
+        "prior_weights": str(args.prior_weights) if prior is not None else None,
+        "prior_hash": tensors_hash(prior) if prior is not None else None,
+        "mineclip_hash": tensors_hash(mineclip),
+    }
+    return agent.policy, goal_of, origin
+
+
+if __name__ == "__main__":
+    main()

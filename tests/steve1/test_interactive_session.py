@@ -1,0 +1,182 @@
+"""The live session without a web: when prompts take effect, what is filmed, and what is survived."""
+
+import json
+
+import pytest
+import torch
+from live import Live, strips
+from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, same_action
+
+from data.video import decode
+from steve1.checkpoints import load_model_file
+from steve1.cli import UserError
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.MineRLConditionalAgent import AgentBatch, row_generator
+
+
+def test_a_prompt_is_acted_on_from_the_next_step_and_encoded_once(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch)
+    live.script = {4: lambda: live.session.ask("go"), 9: live.session.stop}
+    live.play()
+    assert live.agent.goals == [0] * 5 + [2] * 5
+    assert live.asked.count(("go", 3)) == 1
+    (asked,) = live.session.history
+    assert (asked.text, asked.step, asked.frame) == ("go", 5, 5)
+    assert asked.latency >= 0
+
+
+def test_the_film_shows_each_prompt_where_its_json_says(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch, prompt="stay here")
+    live.script = {
+        2: lambda: live.session.ask("walk away"),
+        5: lambda: live.session.set_cond_scale(0.0),
+        7: lambda: live.session.ask(""),
+        9: live.session.stop,
+    }
+    live.play()
+    (film,) = live.session.films
+    frames = list(decode(film.video))
+    assert strips(frames) == [0] * 3 + [1] * 5 + [2] * 2
+    assert frames[0].shape == (410, 640, 3)
+    content = json.loads(film.json.read_text())
+    assert (content["video"], content["frames"], content["fps"]) == (film.video.name, 10, 20)
+    assert [(row["frame"], row["prompt"], row["cond_scale"], row["seed"]) for row in content["prompts"]] == [
+        (0, "stay here", 6.0, 3),
+        (3, "walk away", 6.0, 3),
+        (6, "walk away", 0.0, 3),
+        (8, "", 0.0, 3),
+    ]
+    assert content["world"] == "ScriptedWorld"
+
+
+def test_saving_ends_a_film_and_the_next_goes_on_without_a_gap(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch)
+    live.script = {5: live.session.save, 6: live.session.save, 9: live.session.stop}
+    live.play()
+    assert [film.frames for film in live.session.films] == [6, 1, 3]
+    assert [len(list(decode(film.video))) for film in live.session.films] == [6, 1, 3]
+    assert len({film.video for film in live.session.films}) == 3
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_nobody_watching_and_pausing_let_the_game_stand_still(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch)
+    live.session.start()
+    live.wait(lambda view: view.phase == "waiting")
+    assert live.log["steps"] == 0
+    live.script[3] = lambda: live.session.pause(True)
+    live.session.watch(1)
+    live.wait(lambda view: view.phase == "paused")
+    assert live.log["steps"] == 4
+    live.session.ask("go")
+    live.wait(lambda view: view.prompt.text == "go")
+    assert (live.log["steps"], live.session.view.step) == (4, 4)
+    live.session.pause(False)
+    live.wait(lambda view: view.step > 8)
+    # How long a prompt lay in a paused game says nothing about the agent.
+    assert (live.session.history[0].step, live.session.history[0].latency) == (4, None)
+    live.session.watch(-1)
+    live.wait(lambda view: view.phase == "waiting")
+    live.session.stop()
+    live.end()
+
+
+def test_resetting_the_agent_and_the_world(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch, prompt="go")
+    live.script = {
+        2: live.session.reset_agent,
+        4: live.session.reset_world,
+        6: lambda: live.session.reset_world(8),
+        8: live.session.stop,
+    }
+    live.play()
+    # Memory is wiped by both; the random stream begins again with a world.
+    assert live.agent.resets == [(0, True), (3, False), (5, True), (7, True)]
+    assert live.log["seeds"] == [3, 3, 8]
+    assert len(live.log["worlds"]) == 1
+    assert live.asked[1:] == [("go", 3), ("go", 3), ("go", 8)]
+    content = json.loads(live.session.films[0].json.read_text())
+    assert [(row["frame"], row["event"]) for row in content["events"]] == [
+        (3, "reset_agent"),
+        (5, "reset_world"),
+        (7, "reset_world"),
+    ]
+    assert [(row["frame"], row["seed"]) for row in content["prompts"]] == [(0, 3), (7, 8)]
+    assert live.session.view.step == 2
+
+
+def test_a_world_that_crashes_is_said_and_replaced(tmp_path, monkeypatch):
+    def crash():
+        raise RuntimeError("the game is gone")
+
+    live = Live(tmp_path, monkeypatch)
+    live.script = {3: crash, 7: live.session.stop}
+    live.session.watch(1)
+    live.session.start()
+    live.wait(lambda view: view.phase == "failed")
+    assert "RuntimeError: the game is gone. Reset the world" in live.session.view.problem
+    assert live.log["worlds"][0].closed
+    live.session.ask("go")  # is taken, and waits for the next world
+    live.session.reset_world()
+    live.end()
+    assert live.session.view.problem == ""
+    assert len(live.log["worlds"]) == 2
+    assert live.agent.goals[-4:] == [2] * 4
+    assert len(list(decode(live.session.films[0].video))) == 8
+
+
+def test_a_world_that_is_not_to_be_had_ends_the_session(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch)
+
+    def none_here():
+        raise UserError("there is no MineRL here")
+
+    live.session._make_world = none_here
+    live.session.start()
+    with pytest.raises(UserError, match="no MineRL"):
+        live.end()
+
+
+def test_an_episode_that_ends_begins_again(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch, length=4)
+    live.script = {9: live.session.stop}
+    live.play()
+    assert live.log["seeds"] == [3, 3, 3]
+    assert live.session.view.step == 2
+
+
+def test_a_film_that_can_not_be_written_costs_the_film_alone(tmp_path, monkeypatch):
+    live = Live(tmp_path, monkeypatch)
+    good = live.recorder.add
+
+    def full(picture, prompt):
+        raise OSError(28, "No space left on device")
+
+    problems = []
+    live.script = {
+        2: lambda: monkeypatch.setattr(live.recorder, "add", full),
+        4: lambda: problems.append(live.session.view.problem),
+        5: lambda: (monkeypatch.setattr(live.recorder, "add", good), live.session.save()),
+        9: live.session.stop,
+    }
+    live.play()
+    assert "filming stopped: [Errno 28] No space left on device" in problems[0]
+    assert live.session.view.problem == ""
+    assert [film.frames for film in live.session.films] == [4]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_guidance_without_a_goal_changes_nothing_whenever_it_is_turned():
+    torch.manual_seed(1)
+    policy = MinecraftAgentPolicy(*load_model_file(TINY_POLICY)).eval()
+    world = PictureWorld()
+    world.seed(0)
+    plain, turned = (AgentBatch(policy, [row_generator(0)], deterministic=True) for _ in range(2))
+    obs = world.reset()
+    for step in range(24):
+        if step % 4 == 2:
+            turned.set_cond_scale(None if turned.cond_scale else 3.0)
+        goals = torch.zeros(1, WIDTH)
+        ours, theirs = (agent.act([obs["pov"]], goals)[0] for agent in (turned, plain))
+        assert same_action(ours, theirs)
+        obs, *_ = world.step(ours)
