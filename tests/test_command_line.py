@@ -28,8 +28,9 @@ PROMISED = {
         output_path merge_with sheet_columns""",
     "data/sampling/generate_sampling.py": """type name dataset_dirs dataset_weights output_dir val_frames train_frames
         val_from T min_btwn_goals seed""",
-    "data/sampling/dataset_summary.py": "dataset_dirs sampling",
-    "data/EpisodeStorage.py": "validate deep",
+    "data/sampling/dataset_summary.py": """dataset_dirs sampling sampling_dir max_episodes json html pictures workers
+        seed""",
+    "data/EpisodeStorage.py": "validate deep convert workers",
     "steve1/download_weights.py": "",
     "steve1/envs/minerl.py": "minerl_python",
     "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale
