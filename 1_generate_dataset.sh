@@ -21,6 +21,8 @@ for INDEX in $INDICES_CONTRACTOR; do
         --num_episodes "$N_EPISODES_CONTRACTOR"
         --output_dir "$OUTPUT_DIR_CONTRACTOR"
         --cache_dir "$DATA/cache_contractor"           # downloads, removed once converted
+        --downloads 4                                  # recordings that are downloaded while one is converted
+        --keep_free_gb 1                               # GB of disk to leave free; -1: no check
         --min_timesteps 1000                           # frames; shorter recordings are passed over
         --frame_format png                             # png: lossless, 34 KB a frame; mp4: 8 KB
         --mineclip_weights "$DATA/weights/mineclip/attn.pth"
@@ -39,6 +41,8 @@ if [ "$N_EPISODES_MIXED_AGENTS" -gt 0 ]; then
         --env_seed 0                                   # world of the first episode; the next ones count up
         --seed 0                                       # of switches, spins and sampling
         --max_timesteps 7200                           # frames of an episode, 20 a second
+        --downloads 4                                  # recordings that are downloaded while one is converted
+        --keep_free_gb 1                               # GB of disk to leave free; -1: no check
         --min_timesteps 1000                           # frames; shorter episodes are not kept
         --switch_agent_prob 1/1000                     # a frame; a third of it towards the RL-tuned agent
         --perform_spin_prob 1/750                      # a frame

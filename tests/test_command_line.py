@@ -19,7 +19,8 @@ PROMISED = {
     "training/train_prior.py": """data_path hidden_dim latent_dim batch_size lr n_validation n_epochs output_path
         beta""",
     "data/generation/convert_custom_data.py": f"input_dir idm_model idm_weights {DATA_FLAGS}",
-    "data/generation/convert_from_contractor.py": f"index num_episodes worker_id cache_dir {DATA_FLAGS}",
+    "data/generation/convert_from_contractor.py": f"""index num_episodes worker_id cache_dir
+        num_workers downloads keep_free_gb ray_address ray_cpus ray_gpus {DATA_FLAGS}""",
     "data/generation/convert_from_minestudio.py": f"input_dir num_episodes num_workers worker_id {DATA_FLAGS}",
     "data/generation/gen_mixed_agents.py": f"""max_timesteps switch_agent_prob perform_spin_prob num_episodes env
         minerl_python env_seed in_model in_weights_a in_weights_b seed num_workers worker_id {DATA_FLAGS}""",
@@ -52,6 +53,7 @@ HEAVY = {
     "tokenizers",
     "aiohttp",
     "tensorboard",
+    "ray",
 }
 
 

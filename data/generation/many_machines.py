@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +64,14 @@ def _connect(address: str) -> None:
     import ray
 
     try:
+        host = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
+        if host:  # Ray itself would try for minutes
+            socket.create_connection((host[1], int(host[2])), timeout=20).close()
         if address == "local":
             ray.init(address="local", include_dashboard=False, log_to_driver=False)
         else:
             ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"--ray_address {address}: there is no such Ray cluster ({reason}); start one with "
