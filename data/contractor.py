@@ -24,6 +24,7 @@ from steve1.cli import UserError
 DEGREES_PER_PIXEL = 360 / 2400
 MAX_ANGLE = 180.0  # a larger turn within one frame is a glitch of the recorder
 CURSOR_HEIGHT = 720  # mouse.x and mouse.y are pixels of a window of this height
+MAX_POSITION = 1e6  # pixels; no window is as large
 
 _KEYBOARD = {
     "escape": "ESC",
@@ -298,7 +299,8 @@ def _mouse_position(line: dict, mouse: dict) -> tuple[float, float] | None:
     if not _field(line, "isGuiOpen", bool):
         return None
     x, y = _number(mouse, "mouse.x"), _number(mouse, "mouse.y")
-    return (x, y) if math.isfinite(x) and math.isfinite(y) else None
+    # Far outside of any window, or not finite: no cursor is to be seen.
+    return (x, y) if abs(x) < MAX_POSITION and abs(y) < MAX_POSITION else None
 
 
 def _read_lines(jsonl_path: str | os.PathLike, warn: Callable[[str], None]) -> Iterator[dict]:
