@@ -52,7 +52,7 @@ class ScriptedWorld(PictureWorld):
 class Live:
     """A session, its script and what came of it. ``script``: what happens in which step of the world."""
 
-    def __init__(self, folder, monkeypatch, prompt="", seed=3, length=10**9, **options):
+    def __init__(self, folder, monkeypatch, prompt="", seed=3, length=10**9, make_world=None):
         monkeypatch.setattr(session_module, "AgentBatch", NotingAgent)
         self.script = {}
         self.log = {"worlds": [], "seeds": [], "steps": 0}
@@ -60,14 +60,14 @@ class Live:
         self.changed = threading.Condition()
         self.recorder = Recorder(folder, {})
         self.session = Session(
-            lambda: ScriptedWorld(lambda step: self.script.get(step, lambda: None)(), self.log, length),
+            make_world
+            or (lambda: ScriptedWorld(lambda step: self.script.get(step, lambda: None)(), self.log, length)),
             None,
             self._goal_of,
             self.recorder,
             Prompt(prompt, 6.0, seed),
             fps=0,
             on_change=self.notify,
-            **options,
         )
 
     def _goal_of(self, text, seed):

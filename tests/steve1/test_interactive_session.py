@@ -5,12 +5,14 @@ import json
 import pytest
 import torch
 from live import Live, strips
+from minerl_standin import is_gone, use_standin
 from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, same_action
 
 from data.video import decode
 from steve1.checkpoints import load_model_file
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.envs import make_env
 from steve1.MineRLConditionalAgent import AgentBatch, row_generator
 
 
@@ -123,6 +125,27 @@ def test_a_world_that_crashes_is_said_and_replaced(tmp_path, monkeypatch):
     assert len(live.log["worlds"]) == 2
     assert live.agent.goals[-4:] == [2] * 4
     assert len(list(decode(live.session.films[0].video))) == 8
+
+
+def test_a_minecraft_that_dies_is_replaced_and_none_is_left_behind(tmp_path, monkeypatch):
+    (tmp_path / "standin").mkdir()
+    standin = use_standin(monkeypatch, tmp_path / "standin")
+    standin.tell(0, step={"3": "exit"})
+    live = Live(tmp_path / "films", monkeypatch, make_world=lambda: make_env("minerl"))
+    live.session.watch(1)
+    live.session.start()
+    live.wait(lambda view: view.phase == "failed")
+    assert "the world stopped: " in live.session.view.problem
+    live.session.reset_world()
+    live.wait(lambda view: view.phase == "playing" and view.step > 5)
+    live.session.stop()
+    live.end()
+    assert live.session.view.world == "MineRL"
+    assert len(standin.started()) == 2
+    assert all(is_gone(process) for process in standin.started())
+    (film,) = live.session.films
+    events = json.loads(film.json.read_text())["events"]
+    assert [row["event"] for row in events] == ["world_failed", "reset_world"]
 
 
 def test_a_world_that_is_not_to_be_had_ends_the_session(tmp_path, monkeypatch):

@@ -1,0 +1,144 @@
+"""How long a prompt takes to be acted on in a live session, against the promised half second.
+
+    python benchmarks/prompt_latency.py --in_weights data/weights/steve1/steve1.weights \\
+        --prior_weights data/weights/steve1/steve1_prior.pt
+    python benchmarks/prompt_latency.py --env blockworld --in_model configs/quickstart_policy.json \\
+        --in_weights data/quickstart/weights/steve1/small.weights \\
+        --prior_weights data/quickstart/weights/steve1/small_prior.pt \\
+        --mineclip_weights data/quickstart/weights/mineclip/small.pth
+
+Starts run_interactive.py with these models, and types as a page does, at irregular moments. Two times for every prompt:
+"acted on", from its coming to the server to the end of the first step under it, as the session's own page says; and
+"seen", from its sending to the coming of the picture after that step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steve1.cli import UserError, count, entry_point, number, report_all
+from steve1.flags import MODEL_FILES, add_model_flags, add_world_flags, missing_files, missing_python
+
+ROOT = Path(__file__).resolve().parents[1]
+PROMISED = 500.0  # ms
+TEXTS = ("look at the sky", "dig as far as possible", "go explore", "collect seeds", "chop a tree")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    models = add_model_flags(parser)
+    models.add_argument("--device", default=None, help="torch device (default: a GPU where there is one)")
+    playing = parser.add_argument_group("playing")
+    add_world_flags(playing)
+    playing.add_argument(
+        "--cond_scale", type=number, default=6.0, help="guidance; 0 turns it off (default 6.0)"
+    )
+    playing.add_argument("--n_prompts", type=count, default=40, help="prompts to type (default 40)")
+    args = parser.parse_args(argv)
+    report_all(missing_files(args) + missing_python(args))
+    return args
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    import numpy as np
+
+    args = parse(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(ROOT / "run_interactive.py"), "--port", "0", "--save_dirpath", folder]
+        for name in (*MODEL_FILES, "device", "env", "minerl_python", "cond_scale"):
+            if getattr(args, name) is not None:
+                command += [f"--{name}", str(getattr(args, name))]
+        if args.allow_other_mineclip:
+            command.append("--allow_other_mineclip")
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            address = re.search(r"http://\S+", process.stdout.readline())
+            if address is None:
+                raise UserError("run_interactive.py did not start; its own words are above")
+            try:
+                acted, seen, rates = asyncio.run(_type_prompts(f"{address[0]}live", args.n_prompts))
+            finally:
+                process.terminate()
+    print(
+        f"{args.n_prompts} prompts, {platform.processor() or platform.machine()}, Python {platform.python_version()}"
+    )
+    print(f"{'steps a second':<16} median {np.median(rates):5.1f}")
+    for name, times in (("acted on", acted), ("seen", seen)):
+        worst = max(times)
+        print(
+            f"{name:<16} median {np.median(times):5.0f} ms, 95 % below {np.percentile(times, 95):5.0f} ms, "
+            f"longest {worst:5.0f} ms: {worst / PROMISED:.0%} of the promised {PROMISED:.0f} ms"
+        )
+
+
+async def _type_prompts(address: str, prompts: int) -> tuple[list[float], list[float], list[float]]:
+    """Milliseconds until acted on, milliseconds until seen, and the session's steps a second at each prompt."""
+    import aiohttp
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    acted, seen, rates = [], [], []
+    async with aiohttp.ClientSession() as client, client.ws_connect(address) as ws:
+        page = _Page(ws)
+        await page.until(lambda: page.status.get("step", 0) >= 40)
+        for nth in range(1, prompts + 1):
+            # So many pictures later, and at any moment between two of them.
+            pause = int(rng.integers(5, 25))
+            goal = page.status["step"] + pause
+            await page.until(lambda goal=goal: page.status["step"] >= goal)
+            await asyncio.sleep(float(rng.uniform(0, 0.05)))
+            sent = time.perf_counter()
+            await ws.send_json({"type": "prompt", "text": f"{TEXTS[nth % len(TEXTS)]} {nth}"})
+            await page.until(lambda nth=nth: page.shows(nth))
+            seen.append(1000 * (time.perf_counter() - sent))
+            acted.append(page.prompts[-1]["latency_ms"])
+            rates.append(page.status["fps"])
+    return acted, seen, rates
+
+
+class _Page:
+    """What a page knows: the newest status and prompts, and the step whose picture it has."""
+
+    def __init__(self, ws: Any) -> None:
+        self._ws = ws
+        self.status: dict[str, Any] = {}
+        self.prompts: list[dict[str, Any]] = []
+        self._pictured = -1
+
+    async def until(self, condition: Any) -> None:
+        while not condition():
+            message = await self._ws.receive()
+            if isinstance(message.data, bytes):
+                self._pictured = self.status["step"]
+                await self._ws.send_json({"type": "shown"})
+            elif isinstance(message.data, str):
+                content = json.loads(message.data)
+                if content["type"] == "status":
+                    self.status = content
+                elif content["type"] == "news":
+                    self.prompts = content["prompts"]
+            else:
+                raise UserError("the session ended in between; its own words are above")
+
+    def shows(self, prompt: int) -> bool:
+        """Whether the picture after the first step under a prompt has come."""
+        last = self.prompts[-1] if self.prompts else {}
+        return last.get("number") == prompt and last["step"] is not None and self._pictured > last["step"]
+
+
+if __name__ == "__main__":
+    main()
