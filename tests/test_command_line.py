@@ -32,6 +32,8 @@ PROMISED = {
     "data/sampling/dataset_summary.py": """dataset_dirs sampling sampling_dir max_episodes json html pictures workers
         seed""",
     "data/EpisodeStorage.py": "validate deep convert workers",
+    "data/inspect_batch.py": """sampling sampling_dir data_limit num_workers in_model T trunc_t p_uncond min_btwn_goals
+        max_btwn_goals batch_size seed output columns""",
     "steve1/download_weights.py": "",
     "steve1/envs/minerl.py": "minerl_python",
     "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale

@@ -1,0 +1,246 @@
+"""Look at a batch before training on it: shapes, ranges, embedding norms, actions, goals, and a picture of them.
+
+    python data/inspect_batch.py --sampling my_finetune_task --in_model data/weights/vpt/2x.model \\
+        --T 320 --batch_size 8 --max_btwn_goals 100 --output batch.png
+
+    python data/inspect_batch.py --sampling quickstart --sampling_dir data/quickstart/samplings \\
+        --in_model configs/quickstart_policy.json --T 64 --trunc_t 32 --batch_size 4 --min_btwn_goals 10 \\
+        --max_btwn_goals 60 --output /tmp/batch.png
+
+The flags mean what they mean to training/train.py: the same ones give the very batch that training would begin
+with. What looks wrong in it is said at the end. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from steve1.cli import UserError, count, entry_point, number, report_all
+from steve1.config import data_root
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from data.minecraft_dataset import MinecraftDataset
+
+_COMMON = 8  # buttons listed
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags; those of training/train.py have its names and defaults."""
+    parser = argparse.ArgumentParser(
+        description="Print and draw the batch that training would begin with.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    group = parser.add_argument_group("data")
+    group.add_argument("--sampling", default="neurips", help="name of the sampling")
+    group.add_argument(
+        "--sampling_dir", default=str(data_root() / "samplings"), help="folder of the samplings"
+    )
+    group.add_argument(
+        "--data_limit", type=count, default=0, help="use only the first N training episodes; 0: all"
+    )
+    group.add_argument("--num_workers", type=count, default=0, help="processes that load data; 0: this one")
+    group.add_argument(
+        "--in_model",
+        default=None,
+        help="architecture whose img_shape pictures are resized to; none: as stored, 128x128",
+    )
+    group = parser.add_argument_group("items and goals")
+    group.add_argument("--T", type=count, default=640, help="frames in an item, a multiple of trunc_t")
+    group.add_argument(
+        "--trunc_t", type=count, default=64, help="frames between two cuts of the backpropagation"
+    )
+    group.add_argument("--p_uncond", type=number, default=0.1, help="share of items without a goal; 0: none")
+    group.add_argument("--min_btwn_goals", type=count, default=15, help="smallest gap between goals, frames")
+    group.add_argument("--max_btwn_goals", type=count, default=200, help="gaps stay below this many frames")
+    group.add_argument("--batch_size", type=count, default=12, help="items")
+    group.add_argument("--seed", type=count, default=0, help="of the order, the goals and the dropout")
+    group = parser.add_argument_group("picture")
+    group.add_argument("--output", default="batch.png", help="the contact sheet, a PNG")
+    group.add_argument(
+        "--columns", type=count, default=5, help="moments drawn of each item, each beside its goal"
+    )
+    return parser
+
+
+def flag_problems(args: argparse.Namespace) -> list[str]:
+    """Everything that is wrong with the flags by themselves, one sentence each."""
+    problems = [
+        f"--{name} is {getattr(args, name)}; it must be at least {least}"
+        for least, names in {
+            1: ("T", "trunc_t", "batch_size", "columns", "min_btwn_goals"),
+            0: ("num_workers", "data_limit", "seed"),
+        }.items()
+        for name in names
+        if getattr(args, name) < least
+    ]
+    if args.T >= 1 and args.trunc_t >= 1 and args.T % args.trunc_t:
+        lower = max(args.T // args.trunc_t, 1) * args.trunc_t
+        problems.append(f"--T {args.T} is not a multiple of --trunc_t {args.trunc_t}; use --T {lower}")
+    if args.min_btwn_goals >= args.max_btwn_goals:
+        problems.append(
+            f"--min_btwn_goals {args.min_btwn_goals} must be below --max_btwn_goals {args.max_btwn_goals}"
+        )
+    if not 0 <= args.p_uncond <= 1:
+        problems.append(f"--p_uncond is {args.p_uncond}; it is a probability from 0 to 1")
+    if not args.output.endswith(".png"):
+        problems.append(f"--output {args.output} must end in .png")
+    return problems
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the batch's figures and write its picture."""
+    args = build_parser().parse_args(argv)
+    report_all(flag_problems(args))
+
+    # ---- the batch, exactly as training loads it ----
+    from torch.utils.data import DataLoader
+
+    from data.minecraft_dataset import ItemSampler, MinecraftDataset, load_sampling
+    from steve1.checkpoints import load_model_file
+
+    img_size = None
+    if args.in_model:
+        height, width = load_model_file(args.in_model)[0]["img_shape"][:2]
+        img_size = (height, width)
+    train_dirs, _ = load_sampling(args.sampling_dir, args.sampling)
+    dataset = MinecraftDataset(
+        train_dirs[: args.data_limit] if args.data_limit else train_dirs,
+        T=args.T,
+        min_btwn_goals=args.min_btwn_goals,
+        max_btwn_goals=args.max_btwn_goals,
+        p_uncond=args.p_uncond,
+        seed=args.seed,
+        img_size=img_size,
+    )
+    places = next(iter(ItemSampler(len(dataset), args.batch_size, seed=args.seed)))
+    try:
+        loader: Any = DataLoader(cast("Any", dataset), batch_sampler=[places], num_workers=args.num_workers)
+        obs, actions, firsts = next(iter(loader))
+    except UserError as error:  # a worker's error comes with its traceback; the sentence is what counts
+        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+    batch = {**obs, **actions, "firsts": firsts}
+    arrays = {name: tensor.numpy() for name, tensor in batch.items()}
+
+    # ---- figures ----
+    print(
+        f"The first batch of sampling {args.sampling} with seed {args.seed}: {args.batch_size} of {len(dataset)} "
+        f"items, each {args.T} frames in {args.T // args.trunc_t} piece(s) of {args.trunc_t}"
+    )
+    for line in describe(dataset, places, arrays):
+        print(line)
+    for problem in suspicions(arrays):
+        print(f"LOOKS WRONG: {problem}")
+
+    # ---- picture ----
+    import cv2
+
+    from data.batch_sheet import batch_sheet
+    from steve1.files import whole_file
+
+    sheet = batch_sheet(dataset, places, arrays, args.columns)
+    with whole_file(args.output) as partial:
+        partial.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+    print(f"Wrote {Path(args.output)}")
+
+
+def unconditional(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Which items have no goal: bool [B]."""
+    return (arrays["mineclip_embed"] == 0).all(axis=(1, 2))
+
+
+def describe(
+    dataset: MinecraftDataset, places: Sequence[tuple[int, int]], arrays: dict[str, np.ndarray]
+) -> list[str]:
+    """Lines about a batch: what is in it, how large, how often."""
+    import numpy as np
+
+    from steve1.vpt.actions import BIN_ANGLES, BUTTONS, CAMERA_BINS, agent_to_env
+
+    lines = []
+    for name, values in arrays.items():
+        low, high = _short(values.min()), _short(values.max())
+        mean = f", mean {_short(values.mean())}" if name in ("img", "mineclip_embed") else ""
+        lines.append(f"  {name:<15} {values.dtype!s:<8} {list(values.shape)!s:<22} {low} .. {high}{mean}")
+
+    without = unconditional(arrays)
+    lines.append(f"items without a goal: {without.sum()} of {len(without)} (p_uncond {dataset.p_uncond:g})")
+    norms = np.linalg.norm(arrays["mineclip_embed"][~without], axis=-1)
+    if norms.size:
+        lines.append(
+            f"norm of the goal embeddings: mean {norms.mean():.3f}, std {norms.std():.3f}, "
+            f"min {norms.min():.3f}, max {norms.max():.3f}"
+        )
+    gaps = np.concatenate([gap_to_goal(dataset, place) for place in places])
+    lines.append(f"frames until the goal: mean {gaps.mean():.1f}, min {gaps.min()}, max {gaps.max()}")
+
+    buttons, camera = arrays["buttons"].ravel(), arrays["camera"].ravel()
+    pressed = agent_to_env(buttons, camera)
+    keys = np.stack([pressed[name] for name in BUTTONS])  # [20, B*T]
+    null = ~keys.any(axis=0) & ~pressed["camera"].any(axis=-1)
+    lines.append(
+        f"frames in which nothing is pressed and nothing moves: {null.sum()} of {null.size} ({null.mean():.1%})"
+    )
+    shares = sorted(zip(keys.mean(axis=1), BUTTONS, strict=True), reverse=True)
+    listed = ", ".join(f"{name} {share:.1%}" for share, name in shares[:_COMMON] if share > 0)
+    lines.append(f"most frequent buttons: {listed or 'none'}")
+    lines.append("camera, degrees    " + "".join(f"{angle:>8.2f}" for angle in BIN_ANGLES))
+    for axis, bins in (("pitch", camera // CAMERA_BINS), ("yaw", camera % CAMERA_BINS)):
+        part = np.bincount(bins, minlength=CAMERA_BINS) / bins.size
+        lines.append(f"  {axis:<5} (+ {'down' if axis == 'pitch' else 'right':<5})    " + _percents(part))
+    return lines
+
+
+def suspicions(arrays: dict[str, np.ndarray]) -> list[str]:
+    """What can't be right in a batch, one sentence each, with the remedy."""
+    import numpy as np
+
+    problems = []
+    img, embeds = arrays["img"], arrays["mineclip_embed"]
+    flat = img.reshape(len(img), -1)
+    if any(item.min() == item.max() for item in flat):
+        problems.append("all pictures of an item have one colour; look at its video")
+    with_goal = embeds[~unconditional(arrays)]
+    if not np.isfinite(with_goal).all():
+        problems.append(
+            "goal embeddings are not finite; check the episodes with data/EpisodeStorage.py --validate"
+        )
+    elif with_goal.size and np.ptp(with_goal, axis=(0, 1)).max() == 0:
+        problems.append(
+            "all goals of the batch are the same; embed the episodes anew with the right MineCLIP"
+        )
+    if len(np.unique(arrays["camera"])) == 1 and arrays["camera"].size > 1:
+        problems.append("the camera never moves; check the actions' camera in degrees")
+    if len(np.unique(arrays["buttons"])) == 1 and arrays["buttons"].size > 1:
+        problems.append("the buttons never change; check the actions' names")
+    return problems
+
+
+def gap_to_goal(dataset: MinecraftDataset, place: tuple[int, int]) -> np.ndarray:
+    """Frames from each of an item's frames to its goal, int64 [T]."""
+    import numpy as np
+
+    epoch, item = place
+    start = dataset.chunks[item][1]
+    return dataset.goals(item, epoch) - np.arange(start, start + dataset.T)
+
+
+def _percents(shares: np.ndarray) -> str:
+    return "".join(f"{share:>8.1%}" for share in shares)
+
+
+def _short(value: Any) -> str:
+    return (
+        str(value)
+        if getattr(value, "dtype", None) is not None and value.dtype.kind in "biu"
+        else f"{value:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
