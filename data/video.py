@@ -201,15 +201,18 @@ def _opened(path: str | os.PathLike, content: bytes | None = None):
     if content is None and not os.path.exists(path):
         raise FileNotFoundError(2, "no such file", str(path))
     try:
-        container = av.open(str(path) if content is None else io.BytesIO(content))
+        # By default a byte of the file's title that isn't UTF-8 is an error.
+        container = av.open(str(path) if content is None else io.BytesIO(content), metadata_errors="replace")
     except av.FFmpegError as error:
         raise UserError(
             f"{path} is not a readable video ({error.strerror}); it is truncated or of another kind, so "
             "fetch or record it again"
         ) from None
-    if not container.streams.video:
+    streams = container.streams.video
+    if not streams or streams[0].codec_context is None:
         container.close()
-        raise UserError(f"{path} holds no video; give a file with a video stream")
+        what = "no video" if not streams else "a video of an unknown or damaged kind"
+        raise UserError(f"{path} holds {what}; give a file with a video stream, or fetch it again")
     return container
 
 

@@ -116,6 +116,20 @@ def test_files_that_are_no_video_are_named(tmp_path):
         video_info(tmp_path / "text.mp4")
 
 
+def test_a_title_in_another_encoding_is_no_obstacle(tmp_path):
+    content = write(tmp_path / "v.mp4", 5).read_bytes()
+    (tmp_path / "t.mp4").write_bytes(content.replace(b"isom", b"\x97som"))
+    assert len(list(decode(tmp_path / "t.mp4"))) == 5
+
+
+def test_a_video_of_an_unknown_kind_is_named(tmp_path):
+    content = write(tmp_path / "v.mp4", 5).read_bytes()
+    assert content.count(b"avc1") >= 1
+    (tmp_path / "u.mp4").write_bytes(content.replace(b"avc1", b"zzzz"))
+    with pytest.raises(UserError, match=r"u\.mp4 holds a video of an unknown or damaged kind"):
+        FrameIndex(tmp_path / "u.mp4")
+
+
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="the real clips are only beside a developer's checkout")
 @pytest.mark.parametrize("clip", ["build_gate_5", "build_pillar_0"])
 def test_real_footage_is_kept_at_40_db_in_9_kb_a_frame(tmp_path, clip):
