@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import re
 import socket
 from pathlib import Path
@@ -33,10 +34,11 @@ def convert_there(ledger: Ledger, mineclip_hash: str, args: argparse.Namespace) 
 
     _connect(args.ray_address)
     try:
-        # Processes on other machines have another working folder.
+        # The tasks' processes have another working folder.
         settings = {
             **vars(args),
             **{key: str(Path(getattr(args, key)).absolute()) for key in _FOLDERS if getattr(args, key)},
+            "working_dir": os.getcwd(),
         }
         flags = ray.put(settings)
         task = ray.remote(_convert).options(
@@ -128,8 +130,12 @@ def _convert(source: Source, settings: dict[str, Any], mineclip_hash: str) -> Ou
     if maker.exists(output / source.name):  # made by a task that died before it could say so
         discard(source, cache)
         return Outcome(source, MADE, summary=Summary(existing=1))
+    here = source
+    if not source.remote:
+        video, actions = (os.path.join(args.working_dir, path) for path in (source.video, source.actions))
+        here = Source(source.name, video, actions, remote=False)
     outcome = convert(
-        source, lambda: obtain(source, cache), maker, output, args.legacy_int_camera, progress=False
+        source, lambda: obtain(here, cache), maker, output, args.legacy_int_camera, progress=False
     )
     if outcome.kind != AGAIN:
         discard(source, cache)

@@ -278,6 +278,13 @@ def test_recordings_that_end_early_are_listed(tmp_path, convert, server):
     assert "ends after 31 frames" in shortened["b"][0]
 
 
+def test_what_killed_runs_left_of_these_recordings_is_removed(tmp_path, convert, server):
+    for name in ("short", "a", "report.json", "not_listed"):
+        (tmp_path / f"out/.{name}.01234567.partial").mkdir(parents=True)
+    convert(*address(server), "--num_episodes", "0")
+    assert hidden(tmp_path / "out") == [".not_listed.01234567.partial"]
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '{"passed_over": {"a": 1}}', '{"passed_over": []}'])
 def test_a_damaged_report_is_named(tmp_path, convert, server, capsys, content):
     (tmp_path / "out").mkdir()
