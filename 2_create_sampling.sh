@@ -8,13 +8,17 @@ DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
 SAMPLING_NAME=neurips                           # of the lists that are written
 SAMPLING_TYPE=neurips                           # neurips, custom or mixed
 DATASET_DIRS="$DATA/dataset_contractor"         # folders of episodes, comma between them
-TRAIN_FRAMES=-1                                 # frames; -1: the rest. Validation is 10 % unless --val_frames is given
+DATASET_WEIGHTS=""                              # mixed: share of frames of each folder, as 0.8,0.2; "": not mixed
+TRAIN_FRAMES=-1                                 # frames to train on; -1: the rest
+VAL_FRAMES=""                                   # frames to validate on; "": 10 % of all
 
 python "$ROOT/data/sampling/generate_sampling.py" \
     --type "$SAMPLING_TYPE" \
     --name "$SAMPLING_NAME" \
     --dataset_dirs "$DATASET_DIRS" \
+    ${DATASET_WEIGHTS:+--dataset_weights "$DATASET_WEIGHTS"} \
     --output_dir "$DATA/samplings" \
     --train_frames "$TRAIN_FRAMES" \
+    ${VAL_FRAMES:+--val_frames "$VAL_FRAMES"} \
     --seed 0 \
     "$@"

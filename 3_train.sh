@@ -18,22 +18,22 @@ ARGS=(
     --sampling_dir "$DATA/samplings"
     --T 640                            # frames in an item
     --trunc_t 64                       # frames between two cuts of the backpropagation; divides T
-    --batch_size 12                    # items per GPU
-    --gradient_accumulation_steps 4    # steps per update
-    --num_workers 4                    # processes that load data, per GPU
-    --weight_decay 0.039428
+    --batch_size 12                    # items per GPU; halve it when memory runs out
+    --gradient_accumulation_steps 4    # steps per update; double it when you halve the batch
+    --num_workers 4                    # processes that load data, per GPU; 0: the training process does
+    --weight_decay 0.039428            # of linear and conv matrices; 0: none
     --learning_rate 4e-5               # peak
-    --warmup_frames 10M                # frames
+    --warmup_frames 10M                # frames of linear warm-up; 0: none
     --n_frames 100M                    # frames, over all GPUs
-    --max_grad_norm 5.0                # L2 norm at which gradients are clipped
-    --p_uncond 0.1                     # share of items without a goal
+    --max_grad_norm 5.0                # L2 norm at which gradients are clipped; 0: never
+    --p_uncond 0.1                     # share of items without a goal; 0: none
     --min_btwn_goals 15                # frames between goals, smallest
     --max_btwn_goals 200               # frames between goals, largest + 1
-    --val_freq 1000                    # steps; every 100 during the first 500
-    --val_freq_begin 100
-    --val_freq_switch_steps 500
-    --save_freq 1000                   # steps between checkpoints
-    --snapshot_every_n_frames 50M      # frames between kept snapshots
+    --val_freq 1000                    # steps between validations; 0: never
+    --val_freq_begin 100               # the same during the first steps; 0: never
+    --val_freq_switch_steps 500        # how many steps are the first ones
+    --save_freq 1000                   # steps between checkpoints; 0: only at the end
+    --snapshot_every_n_frames 50M      # frames between kept snapshots; 0: none
     --checkpoint_dir "$DATA/training_checkpoint"
 )
 
