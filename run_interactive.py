@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from steve1.cli import count, entry_point, number, report_all
 from steve1.config import FPS, data_root
-from steve1.flags import add_model_flags, add_world_flags, missing_files, missing_python
+from steve1.flags import add_device_flags, add_model_flags, add_world_flags, missing_files, missing_python
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    models = add_model_flags(parser)
-    models.add_argument("--device", default=None, help="torch device (default: a GPU where there is one)")
+    add_device_flags(add_model_flags(parser))
     page = parser.add_argument_group("page")
     page.add_argument(
         "--host",
@@ -142,42 +141,25 @@ def load_models(
     """The policy, what makes goals [E] of texts and seeds, and what each film's JSON notes of the weights."""
     import torch
 
-    from steve1 import goals
-    from steve1.checkpoints import load_mineclip, load_model_file, tensors_hash
-    from steve1.MineRLConditionalAgent import MineRLConditionalAgent
+    from data.text_alignment.vae import load_prior
+    from steve1.goals import load_text_goals
+    from steve1.MineRLConditionalAgent import load_policy
 
-    agent = MineRLConditionalAgent(None, args.device, *load_model_file(args.in_model))
-    agent.load_weights(args.in_weights)
-    width = agent.policy.net.mineclip_embed_dim
-    mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
-    prior = None
-    if args.prior_weights is not None:
-        from data.text_alignment.vae import load_prior
-
-        prior = load_prior(args.prior_weights)
-    goals.check_goals_fit(
-        mineclip,
-        args.mineclip_weights,
-        width,
-        args.in_weights,
-        prior.input_dim if prior is not None else None,
-        args.prior_weights,
-        args.allow_other_mineclip,
-    )
+    policy, weights_hash = load_policy(args.in_model, args.in_weights, args.device, args.precision)
+    width = policy.net.mineclip_embed_dim
+    goals = load_text_goals(args, {args.in_weights: width}, load_prior)
 
     def goal_of(text: str, seed: int) -> torch.Tensor:
-        if not text:
-            return torch.zeros(width)
-        return goals.text_goal(goals.text_embeds(mineclip, [text])[0], prior, seed, args.deterministic)
+        return goals.goal(text, seed, args.deterministic) if text else torch.zeros(width)
 
     origin = {
         "in_weights": str(args.in_weights),
-        "in_weights_hash": tensors_hash(agent.policy),
-        "prior_weights": str(args.prior_weights) if prior is not None else None,
-        "prior_hash": tensors_hash(prior) if prior is not None else None,
-        "mineclip_hash": tensors_hash(mineclip),
+        "in_weights_hash": weights_hash,
+        "prior_weights": None if args.prior_weights is None else str(args.prior_weights),
+        "precision": args.precision,
+        **goals.hashes(),
     }
-    return agent.policy, goal_of, origin
+    return policy, goal_of, origin
 
 
 if __name__ == "__main__":

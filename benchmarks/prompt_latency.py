@@ -28,7 +28,14 @@ from pathlib import Path
 from typing import Any
 
 from steve1.cli import UserError, count, entry_point, number, report_all
-from steve1.flags import MODEL_FILES, add_model_flags, add_world_flags, missing_files, missing_python
+from steve1.flags import (
+    MODEL_FILES,
+    add_device_flags,
+    add_model_flags,
+    add_world_flags,
+    missing_files,
+    missing_python,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = 500.0  # ms
@@ -39,8 +46,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    models = add_model_flags(parser)
-    models.add_argument("--device", default=None, help="torch device (default: a GPU where there is one)")
+    add_device_flags(add_model_flags(parser))
     playing = parser.add_argument_group("playing")
     add_world_flags(playing)
     playing.add_argument(
@@ -59,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "run_interactive.py"), "--port", "0", "--save_dirpath", folder]
-        for name in (*MODEL_FILES, "device", "env", "minerl_python", "cond_scale"):
+        for name in (*MODEL_FILES, "device", "precision", "env", "minerl_python", "cond_scale"):
             if getattr(args, name) is not None:
                 command += [f"--{name}", str(getattr(args, name))]
         if args.allow_other_mineclip:

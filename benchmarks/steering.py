@@ -94,45 +94,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def load_policy(in_model: Path, in_weights: Path):
-    """The policy with its weights, in eval mode on the CPU."""
-    from steve1.checkpoints import load_model_file
-    from steve1.MineRLConditionalAgent import MineRLConditionalAgent
-
-    agent = MineRLConditionalAgent(None, "cpu", *load_model_file(in_model))
-    agent.load_weights(in_weights)
-    return agent.policy
-
-
 def make_goals(
     args: argparse.Namespace, texts: dict[str, str], seeds: Sequence[int]
 ) -> dict[str, np.ndarray]:
     """Goals of all episodes, float32 [n_seeds, E] a behaviour; zeros for the baseline."""
     import numpy as np
 
-    from steve1 import goals
-    from steve1.checkpoints import load_mineclip
+    from data.text_alignment.vae import load_prior
+    from steve1.goals import load_text_goals
+    from steve1.MineRLConditionalAgent import load_policy
 
-    policy = load_policy(args.in_model, args.in_weights)
-    width = policy.net.mineclip_embed_dim
-    mineclip, prior = load_mineclip(args.mineclip_weights, args.mineclip_config), None
-    if args.prior_weights is not None:
-        from data.text_alignment.vae import load_prior
-
-        prior = load_prior(args.prior_weights)
-    goals.check_goals_fit(
-        mineclip,
-        args.mineclip_weights,
-        width,
-        args.in_weights,
-        prior.input_dim if prior is not None else None,
-        args.prior_weights,
-        args.allow_other_mineclip,
-    )
-    embeds = goals.text_embeds(mineclip, list(texts.values()))
+    width = load_policy(args.in_model, args.in_weights, "cpu")[0].net.mineclip_embed_dim
+    goals = load_text_goals(args, {args.in_weights: width}, load_prior)
     made = {
-        name: np.stack([goals.text_goal(embed, prior, seed).numpy() for seed in seeds])
-        for name, embed in zip(texts, embeds, strict=True)
+        name: np.stack([goals.goal(text, seed).numpy() for seed in seeds]) for name, text in texts.items()
     }
     made[BASELINE] = np.zeros((len(seeds), width), np.float32)
     return made
@@ -147,10 +122,11 @@ def _begin_worker(
     import torch
 
     from steve1.envs import make_env
+    from steve1.MineRLConditionalAgent import load_policy
 
     # One process a core: threads of one would only wait for the other's.
     torch.set_num_threads(1)
-    _worker["policy"] = load_policy(in_model, in_weights)
+    _worker["policy"] = load_policy(in_model, in_weights, "cpu")[0]
     _worker["envs"] = [make_env(env, minerl_python=minerl_python) for _ in range(num_envs)]
 
 
@@ -219,7 +195,7 @@ def judge(played: dict[str, list[Figures]]) -> dict[str, dict[str, Any]]:
 
     ``wins``: the intervals don't touch. ``paired_wins``: the paired difference's interval lies above 0.
     """
-    from steve1.intervals import mean_interval
+    from steve1.intervals import mean_interval, paired_difference
     from steve1.measures import own_measure
 
     verdicts: dict[str, dict[str, Any]] = {}
@@ -232,7 +208,7 @@ def judge(played: dict[str, list[Figures]]) -> dict[str, dict[str, Any]]:
             continue
         values, base = ([row[own] or 0.0 for row in part] for part in (rows, played[BASELINE]))
         ours, theirs = mean_interval(values), mean_interval(base)
-        paired = mean_interval([a - b for a, b in zip(values, base, strict=True)])
+        paired = paired_difference(values, base)
         verdicts[name] = {
             "measure": own,
             "prompt": list(ours),
@@ -248,6 +224,7 @@ def report(played: dict[str, list[Figures]], verdicts: dict[str, dict[str, Any]]
     """Two tables: each behaviour's own measure against the baseline, and every prompt by every own measure."""
     from steve1.intervals import mean_interval
     from steve1.measures import MEASURES
+    from steve1.tables import aligned
 
     def spread(interval: Sequence[float]) -> str:
         return f"{interval[0]:.3g} [{interval[1]:.3g}, {interval[2]:.3g}]"
@@ -267,14 +244,8 @@ def report(played: dict[str, list[Figures]], verdicts: dict[str, dict[str, Any]]
         means = [mean_interval([row[column] or 0.0 for row in rows]).mean for column in columns]
         matrix.append([name, *(f"{mean:.3g}" for mean in means)])
     won = sum(verdict["wins"] for verdict in verdicts.values())
-    return f"{_aligned(lines)}\n\n{_aligned(matrix)}\n\n{won} of {len(verdicts)} behaviours win their own measure"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+    return (
+        f"{aligned(lines)}\n\n{aligned(matrix)}\n\n{won} of {len(verdicts)} behaviours win their own measure"
     )
 
 

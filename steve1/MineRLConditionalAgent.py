@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import torch
 
-from steve1.checkpoints import load_weights
-from steve1.cli import UserError
+from steve1.checkpoints import load_model_file, load_weights, tensors_hash
+from steve1.cli import UsageError, UserError
 from steve1.config import FRAME_SIZE, MINERL_SETTINGS, PI_HEAD_KWARGS, POLICY_2X_KWARGS, POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.vpt.actions import ENV_KEYS, UNPREDICTED, agent_to_env
@@ -54,6 +54,30 @@ def row_generator(seed: int, purpose: str = "actions") -> torch.Generator:
     """The random stream of an episode's seed and a purpose, the same on every machine."""
     digest = hashlib.sha256(f"{purpose} {seed}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def find_device(name: str | torch.device | None) -> torch.device:
+    """The device of that name; None takes a GPU where there is one. Raises UsageError where it isn't there."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0][:80]
+        raise UsageError(
+            f"--device {name} can't be used here ({reason}); leave it out, or give cpu"
+        ) from None
+    return device
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise :class:`~steve1.cli.UsageError` where a device can't act in a precision of :data:`PRECISIONS`."""
+    if precision == "fp16" and device.type == "cpu":
+        raise UsageError("--precision fp16 needs a GPU; on a CPU use bf16, or leave it out")
 
 
 class AgentBatch:
@@ -133,6 +157,7 @@ class MineRLConditionalAgent:
         device: torch device; None takes a GPU where there is one.
         policy_kwargs, pi_head_kwargs: the architecture; None means the published 2x policy.
         seed: of the sampling; None samples from torch's global stream. deterministic: take the best action instead.
+        precision: one of :data:`PRECISIONS`; half precision makes published policies faster on a GPU.
 
     The policy has random weights until :meth:`load_weights`.
     """
@@ -146,16 +171,18 @@ class MineRLConditionalAgent:
         *,
         seed: int | None = None,
         deterministic: bool = False,
+        precision: str = "no",
     ) -> None:
         if env is not None:
             check_env(env)
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = find_device(device)
+        check_precision(precision, device)
         self.policy = MinecraftAgentPolicy(
             POLICY_2X_KWARGS if policy_kwargs is None else policy_kwargs,
             PI_HEAD_KWARGS if pi_head_kwargs is None else pi_head_kwargs,
         )
         self.policy.to(device).eval()
+        self.policy.set_precision(PRECISIONS[precision])
         self.deterministic = deterministic
         self._generator = torch.default_generator
         self.reset(seed=seed)
@@ -184,6 +211,26 @@ class MineRLConditionalAgent:
         """
         goal = torch.as_tensor(goal_embed, dtype=torch.float32)
         return self._batch.act([np.asarray(obs["pov"])], goal[None] if goal.ndim == 1 else goal)[0]
+
+
+def load_policy(
+    in_model: str | os.PathLike,
+    in_weights: str | os.PathLike,
+    device: str | torch.device | None = None,
+    precision: str = "no",
+) -> tuple[MinecraftAgentPolicy, str]:
+    """A policy ready to act, and the hash of its weights as they stand in the file.
+
+    ``device``, ``precision``: as :class:`MineRLConditionalAgent` takes them; raises
+    :class:`~steve1.cli.UserError` where they, or the files, do not fit.
+    """
+    place = find_device(device)
+    check_precision(precision, place)
+    agent = MineRLConditionalAgent(None, place, *load_model_file(in_model))
+    agent.load_weights(in_weights)
+    weights_hash = tensors_hash(agent.policy)
+    agent.policy.set_precision(PRECISIONS[precision])
+    return agent.policy, weights_hash
 
 
 def check_env(env: Any) -> None:

@@ -142,6 +142,13 @@ class MinecraftAgentPolicy(nn.Module):
         self.value_head = ValueHead(self.net.hidsize)
         self.pi_head = ActionHead(self.net.hidsize, float(pi_head_kwargs.get("temperature", 1.0)))
 
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Keep and run the network in ``dtype``, for acting. The heads stay in float32.
+
+        Guidance multiplies an error of the log-probs by 1 + 2s, so it must not be made once more at the end.
+        """
+        self.net.to(dtype)
+
     def initial_state(self, batch_size: int) -> State:
         """An empty memory for ``batch_size`` rows."""
         return self.net.initial_state(batch_size)
@@ -209,6 +216,8 @@ class MinecraftAgentPolicy(nn.Module):
             features, first = features.repeat(2, 1, 1), first.repeat(2)
             goal = torch.cat([goal, torch.zeros_like(goal)])
         latent, state_out = self.net.remember(features, goal, first[:, None], state_in)
+        # The heads keep float32 where the network is in half precision (``set_precision``), see there.
+        latent = latent.to(next(self.pi_head.parameters()).dtype)
         log_probs = {name: values[:, 0] for name, values in self.pi_head(latent).items()}
         if cond_scale:
             halves = {name: values.chunk(2) for name, values in log_probs.items()}

@@ -1,7 +1,7 @@
-"""Episodes on film: played, filmed, counted, and the table of their counts.
+"""Episodes on film: played, filmed and counted, by one agent or by several on the same seeds.
 
-Each episode becomes NAME.mp4 and, beside it, NAME.json with its settings and counts. What is played, and with which
-models, is the caller's to say.
+Each episode becomes NAME.mp4 and, beside it, NAME.json with its settings and counts; several agents' episodes of one
+prompt and seed stand side by side in one film. What is played, and with which models, is the caller's to say.
 """
 
 from __future__ import annotations
@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     import torch
 
     from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+    from steve1.scoring import EpisodeScore
 
-TABLE_COLUMNS = ("logs_held", "dirt_held", "seeds_held", "travel_distance")
+# Makes what scores the n-th film's episode, or None; called once for every agent.
+ScoreOf = Callable[[int], "EpisodeScore | None"]
 
 
 @dataclass
 class Episode:
-    """One film to make: a prompt in one world. ``kind`` is "text", "visual" or "no_goal"."""
+    """One film to make: a prompt in one world. ``kind`` is "text", "visual" or "no_goal".
+
+    ``seed`` is the world's, and ``sampling_seed`` that of the actions and the prior's sample; None is the same one.
+    """
 
     name: str
     kind: str
@@ -35,6 +40,11 @@ class Episode:
     seed: int
     cond_scale: float | None
     video: Path
+    sampling_seed: int | None = None
+
+    @property
+    def sampling(self) -> int:
+        return self.seed if self.sampling_seed is None else self.sampling_seed
 
     @property
     def caption(self) -> str:
@@ -51,8 +61,17 @@ class Episode:
         return self.video.with_suffix(".json")
 
 
+@dataclass
+class Agent:
+    """Who plays. ``note``: what the JSON of its episodes says of its weights."""
+
+    label: str
+    policy: MinecraftAgentPolicy
+    note: Mapping[str, Any]
+
+
 def film_all(
-    policy: MinecraftAgentPolicy,
+    agents: Sequence[Agent],
     films: Sequence[Episode],
     goals: Sequence[torch.Tensor],
     make_world: Callable[[], Any],
@@ -60,8 +79,9 @@ def film_all(
     gameplay_length: int,
     num_envs: int = 1,
     deterministic: bool = False,
+    score_of: ScoreOf = lambda film: None,
 ) -> None:
-    """Play, film and count all episodes, ``num_envs`` worlds at once; a batch has one guidance scale.
+    """Play, film and count all episodes, ``num_envs`` worlds an agent at once; a batch has one guidance scale.
 
     ``goals``: float [E], one a film. ``make_world``: makes one world. ``note``: goes into every JSON.
     An episode whose world is lost keeps its film up to there, and says so in its JSON and on stderr; where it was
@@ -72,19 +92,18 @@ def film_all(
 
     from steve1.MineRLConditionalAgent import check_env
 
-    scales = list(dict.fromkeys(film.cond_scale for film in films))
     batches = []
-    for scale in scales:
+    for scale in dict.fromkeys(film.cond_scale for film in films):
         rows = [row for row, film in enumerate(films) if film.cond_scale == scale]
         batches += [rows[first : first + num_envs] for first in range(0, len(rows), num_envs)]
     with ExitStack() as worlds:
-        envs = []
-        for _ in range(max(len(rows) for rows in batches)):
-            env = make_world()
-            worlds.callback(env.close)
-            check_env(env)
-            envs.append(env)
-        note = {"world": type(envs[0]).__name__, **note}
+        envs: list[list[Any]] = [[] for _ in agents]
+        for mine in envs:
+            for _ in range(max(len(rows) for rows in batches)):
+                mine.append(make_world())
+                worlds.callback(mine[-1].close)
+                check_env(mine[-1])
+        note = {"world": type(envs[0][0]).__name__, **note}
         bar = worlds.enter_context(
             tqdm(
                 total=len(films) * gameplay_length,
@@ -95,18 +114,28 @@ def film_all(
             )
         )
         for rows in batches:
-            goal_rows = torch.stack([goals[row] for row in rows])
             batch = [films[row] for row in rows]
+            goal_rows = torch.stack([goals[row] for row in rows])
+            scores = [[score_of(row) for row in rows] for _ in agents]
             _film_batch(
-                policy, envs[: len(rows)], batch, goal_rows, note, gameplay_length, deterministic, bar
+                agents,
+                [mine[: len(rows)] for mine in envs],
+                batch,
+                goal_rows,
+                scores,
+                note,
+                gameplay_length,
+                deterministic,
+                bar,
             )
 
 
 def _film_batch(
-    policy: MinecraftAgentPolicy,
-    envs: Sequence[Any],
+    agents: Sequence[Agent],
+    envs: Sequence[Sequence[Any]],
     batch: Sequence[Episode],
     goals: torch.Tensor,
+    scores: Sequence[Sequence[EpisodeScore | None]],
     note: Mapping[str, Any],
     gameplay_length: int,
     deterministic: bool,
@@ -115,32 +144,65 @@ def _film_batch(
     import numpy as np
 
     from steve1.files import write_json
-    from steve1.film import Film
-    from steve1.rollout import play
+    from steve1.film import Film, SideBySide
+    from steve1.rollout import Rollout
 
+    rows = range(len(batch))
+    labels = [agent.label for agent in agents]
+    joiners = [SideBySide(labels) for _ in rows]
+    frames = np.zeros((len(agents), len(batch)), int)
     with ExitStack() as open_films:
         reels: dict[int, Film] = {}
-
-        def watch(row: int, pov: np.ndarray) -> None:
-            if row not in reels:
-                reels[row] = open_films.enter_context(Film(batch[row].video, batch[row].caption))
-            reels[row].add(pov)
-
-        figures = play(
-            policy,
-            envs,
-            [film.seed for film in batch],
-            goals,
-            gameplay_length,
-            batch[0].cond_scale,
-            deterministic,
-            watch=watch,
-            tick=lambda: bar.update(len(batch)),
-        )
+        rollouts = [
+            Rollout(
+                agent.policy,
+                worlds,
+                [film.seed for film in batch],
+                goals,
+                gameplay_length,
+                batch[0].cond_scale,
+                deterministic,
+                [film.sampling for film in batch],
+            )
+            for agent, worlds in zip(agents, envs, strict=True)
+        ]
+        while not all(rollout.over for rollout in rollouts):
+            moments = [[None] * len(batch) if rollout.over else rollout.step() for rollout in rollouts]
+            for row in rows:
+                pictures = [seen[row] for seen in moments]
+                if all(picture is None for picture in pictures):
+                    continue
+                if row not in reels:
+                    reels[row] = open_films.enter_context(Film(batch[row].video, batch[row].caption))
+                reels[row].add(joiners[row].join(pictures))
+                for side, picture in enumerate(pictures):
+                    if picture is None:
+                        continue
+                    frames[side, row] += 1
+                    score = scores[side][row]
+                    if score is not None:
+                        score.add(picture)
+            bar.update(len(batch))
         # The JSON first: a video that is there always has its counts.
-        for row, (film, measured) in enumerate(zip(batch, figures, strict=True)):
-            if measured.lost:
-                bar.write(f"{film.video}: {measured.lost}", file=sys.stderr)
+        for row, film in enumerate(batch):
+            sides = []
+            for side, (agent, rollout) in enumerate(zip(agents, rollouts, strict=True)):
+                measured, score = rollout.measures[row], scores[side][row]
+                part: dict[str, Any] = {
+                    "label": agent.label,
+                    **agent.note,
+                    "frames": int(frames[side, row]),
+                    "ended_early": bool(frames[side, row] < gameplay_length),
+                    "lost": measured.lost,
+                }
+                if score is not None:
+                    series = score.finish()
+                    measured.cosines = series.cosines
+                    part["scores"] = {"frames": series.frames, "cosines": series.cosines}
+                sides.append({**part, "measures": measured.result()})
+                if measured.lost:
+                    who = f"{film.video}" if len(agents) == 1 else f"{film.video} ({agent.label})"
+                    bar.write(f"{who}: {measured.lost}", file=sys.stderr)
             if row not in reels:
                 continue
             content = {
@@ -148,16 +210,14 @@ def _film_batch(
                 "kind": film.kind,
                 "prompt": film.prompt,
                 "seed": film.seed,
+                "sampling_seed": film.sampling,
                 "cond_scale": film.cond_scale,
                 "deterministic": deterministic,
                 "gameplay_length": gameplay_length,
-                "frames": reels[row].frames,
-                "ended_early": reels[row].frames < gameplay_length,
-                "lost": measured.lost,
                 **note,
                 "version": version(),
-                "measures": measured.result(),
             }
+            content |= sides[0] if len(sides) == 1 else {"frames": reels[row].frames, "sides": sides}
             write_json(film.json, content)
 
 
@@ -170,47 +230,8 @@ def read_json(film: Episode) -> dict[str, Any]:
         return {}
 
 
-def losses(films: Sequence[Episode]) -> list[str]:
-    """A line for each episode that its world's loss cut short, and for each that has no film because of it."""
-    lines = []
-    for film in films:
-        lost = read_json(film).get("lost")
-        if lost:
-            lines.append(f"{film.video}: {lost} (to play it again, remove it and run the same command)")
-        elif not film.video.exists():
-            lines.append(
-                f"{film.video}: not made, its world was lost before its first step; run the same command again"
-            )
-    return lines
-
-
-def table(films: Sequence[Episode]) -> str:
-    """The counts of all films, a line a prompt, over its seeds; from the JSON files beside the videos."""
-    from steve1.intervals import mean_interval
-    from steve1.measures import MEASURES, own_measure
-
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for film in films:
-        measures = read_json(film).get("measures")
-        if isinstance(measures, dict):
-            groups.setdefault((film.caption, film.behaviour), []).append(measures)
-
-    def cell(rows: list[dict[str, Any]], name: str) -> str:
-        values = [row[name] for row in rows if row.get(name) is not None]
-        if not values:
-            return "-"
-        mean, low, _ = mean_interval(values)
-        return f"{mean:.4g}" if len(values) == 1 else f"{mean:.4g} ± {mean - low:.2g}"
-
-    heads = [f"{name} ({MEASURES[name].unit})" for name in TABLE_COLUMNS]
-    lines = [["prompt", "seeds", *heads, "its own measure"]]
-    for (caption, behaviour), rows in groups.items():
-        own = own_measure(behaviour, rows[0])
-        shown = caption if len(caption) <= 40 else f"{caption[:37]}..."
-        own_cell = f"{own} {cell(rows, own)} ({MEASURES[own].unit})" if own else ""
-        lines.append([shown, str(len(rows)), *(cell(rows, column) for column in TABLE_COLUMNS), own_cell])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+def read_sides(film: Episode) -> list[dict[str, Any]]:
+    """What is noted of each agent's episode in a film, in the order in which they stand; empty as above."""
+    content = read_json(film)
+    sides = content.get("sides", [content] if content else [])
+    return [{"label": "", "measures": None, **side} for side in sides]

@@ -56,6 +56,17 @@ def add_model_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
+def add_device_flags(group: argparse._ActionsContainer) -> None:
+    """Add ``--device`` and ``--precision``."""
+    group.add_argument("--device", default=None, help="torch device (default: a GPU where there is one)")
+    group.add_argument(
+        "--precision",
+        choices=("no", "bf16", "fp16"),
+        default="no",
+        help="half precision of the policy, for GPUs: bf16, fp16 (not on a CPU), or no (default no: float32)",
+    )
+
+
 def missing_files(args: argparse.Namespace, names: tuple[str, ...] = MODEL_FILES) -> list[str]:
     """A sentence for each of these flags whose file does not exist."""
     given = {name: getattr(args, name) for name in names}

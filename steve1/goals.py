@@ -5,13 +5,15 @@ The prior is any module ``prior(text [1, E], deterministic, generator) -> [1, E]
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from steve1.checkpoints import load_pickle, read_metadata, tensors_hash
+from steve1.checkpoints import load_mineclip, load_pickle, read_metadata, tensors_hash
 from steve1.cli import UserError
 from steve1.mineclip import MineCLIP
 from steve1.MineRLConditionalAgent import row_generator
@@ -38,6 +40,51 @@ def text_goal(
     return prior(embed[None], deterministic=deterministic, generator=row_generator(seed, "prior"))[0]
 
 
+class TextGoals:
+    """Goals of texts, each text embedded once. ``prior``: see :data:`Prior`; None makes the embedding the goal."""
+
+    def __init__(self, mineclip: MineCLIP, prior: torch.nn.Module | None = None) -> None:
+        self.mineclip, self.prior = mineclip, prior
+        self._embeds: dict[str, torch.Tensor] = {}
+
+    def embed(self, text: str) -> torch.Tensor:
+        """A text's embedding, float32 [E] on the CPU."""
+        if text not in self._embeds:
+            self._embeds[text] = text_embeds(self.mineclip, [text])[0]
+        return self._embeds[text]
+
+    def goal(self, text: str, seed: int, deterministic: bool = False) -> torch.Tensor:
+        """An episode's goal [E]; see :func:`text_goal`."""
+        return text_goal(self.embed(text), self.prior, seed, deterministic)
+
+    def hashes(self) -> dict[str, str | None]:
+        """What made the goals, for the notes of what is made by them."""
+        prior = None if self.prior is None else tensors_hash(self.prior)
+        return {"prior_hash": prior, "mineclip_hash": tensors_hash(self.mineclip)}
+
+
+def load_text_goals(
+    args: argparse.Namespace, policies: Mapping[str | os.PathLike, int], load_prior: Callable[[Any], Any]
+) -> TextGoals:
+    """MineCLIP and prior by the flags of :func:`steve1.flags.add_model_flags`, checked against the policies.
+
+    ``policies``: the goal width of the policy of each weights file. ``load_prior``: reads a prior's weights.
+    """
+    mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
+    prior = None if args.prior_weights is None else load_prior(args.prior_weights)
+    for weights, width in policies.items():
+        check_goals_fit(
+            mineclip,
+            args.mineclip_weights,
+            width,
+            weights,
+            None if prior is None else prior.input_dim,
+            args.prior_weights,
+            args.allow_other_mineclip,
+        )
+    return TextGoals(mineclip, prior)
+
+
 def visual_goal(path: str | os.PathLike, width: int) -> torch.Tensor:
     """Read a visual prompt, a pickled float array (1, E) or (E,), as [E]; raises UserError for another width."""
     try:
@@ -48,12 +95,22 @@ def visual_goal(path: str | os.PathLike, width: int) -> torch.Tensor:
         raise UserError(
             f"{path} holds no array of numbers; a visual prompt is a pickled (1, E) array"
         ) from None
-    if len(goal) != width or not np.isfinite(goal).all():
+    return fitting_goal(goal, path, width)
+
+
+def fitting_goal(goal: np.ndarray, source: object, width: int) -> torch.Tensor:
+    """A visual prompt's embedding as a goal [E]; raises UserError where it isn't ``width`` finite numbers."""
+    finite = int(np.isfinite(goal).sum())
+    if len(goal) == width == finite:
+        return torch.from_numpy(np.ascontiguousarray(goal, dtype=np.float32))
+    if len(goal) == width and not finite:
         raise UserError(
-            f"{path} holds {len(goal)} numbers ({np.isfinite(goal).sum()} of them finite), and the policy takes "
-            f"goals of width {width}; make it with the MineCLIP that the policy was trained with"
+            f"{source} has no embedding; an episode's first is that of frame 15, name a later one"
         )
-    return torch.from_numpy(goal)
+    raise UserError(
+        f"{source} holds {len(goal)} numbers ({finite} of them finite), and the policy takes goals of width {width}; "
+        "make it with the MineCLIP that the policy was trained with"
+    )
 
 
 def check_goals_fit(
@@ -82,16 +139,34 @@ def check_goals_fit(
             f"{mineclip_path} makes embeddings of width {width}, but {' and '.join(problems)}; give the MineCLIP "
             "that they were trained with"
         )
-    known = {policy_weights: read_metadata(policy_weights).get("data", {}).get("mineclip_hashes") or []}
-    if prior_weights is not None:
-        known[prior_weights] = [h for h in [read_metadata(prior_weights).get("mineclip_hash")] if h]
-    if allow_other_mineclip or not any(known.values()):
+    weights = [policy_weights, *([] if prior_weights is None else [prior_weights])]
+    if not allow_other_mineclip and any(map(_trained_on, weights)):
+        check_made_by(tensors_hash(mineclip), str(mineclip_path), weights)
+
+
+def check_made_by(
+    mineclip_hash: str | None,
+    source: str,
+    weights: Sequence[str | os.PathLike],
+    allow_other_mineclip: bool = False,
+) -> None:
+    """Raise :class:`~steve1.cli.UserError` where ``weights`` say that another MineCLIP than ``source``'s made them.
+
+    ``mineclip_hash``: that of the MineCLIP which ``source`` is, or which made it; None, unknown, passes.
+    """
+    if mineclip_hash is None or allow_other_mineclip:
         return
-    ours = tensors_hash(mineclip)
-    for path, hashes in known.items():
-        if hashes and ours not in hashes:
+    for path in weights:
+        hashes = _trained_on(path)
+        if hashes and mineclip_hash not in hashes:
             raise UserError(
-                f"{path} was trained with another MineCLIP ({', '.join(h[:12] for h in hashes)}) than "
-                f"{mineclip_path} ({ours[:12]}), whose goals mean something else; give the --mineclip_weights that "
-                "it was trained with, or --allow_other_mineclip to play all the same"
+                f"{path} was trained with another MineCLIP ({', '.join(h[:12] for h in hashes)}) than that of "
+                f"{source} ({mineclip_hash[:12]}), whose goals mean something else; give what belongs to the MineCLIP "
+                "that it was trained with, or --allow_other_mineclip to play all the same"
             )
+
+
+def _trained_on(weights: str | os.PathLike) -> list[str]:
+    """The hashes of the MineCLIPs whose embeddings a policy or prior was trained on; none where it isn't said."""
+    known = read_metadata(weights)
+    return known.get("data", {}).get("mineclip_hashes") or [h for h in [known.get("mineclip_hash")] if h]

@@ -28,6 +28,11 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def paired_difference(values: Sequence[float], others: Sequence[float]) -> Interval:
+    """The mean of ``values[i] - others[i]`` and its 95 % interval: two agents, or two prompts, on the same seeds."""
+    return mean_interval([ours - theirs for ours, theirs in zip(values, others, strict=True)])
+
+
 def t_quantile(freedom: int) -> float:
     """The 97.5 % quantile of Student's t: exact for 1 and 2 degrees of freedom, within 0.004 above.
 

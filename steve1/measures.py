@@ -7,7 +7,7 @@ horizontal distance from the start. A measure whose source a world does not offe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,11 @@ MEASURES: dict[str, Measure] = {
     "in_water": Measure("share", "more", "frames with the feet in water (from the info)"),
     "underwater": Measure("share", "more", "frames with the head under water"),
     "attacking": Measure("share", "", "frames with attack held"),
+    "mineclip_score": Measure("cosine", "more", "mean MineCLIP score along the way (steve1/scoring.py)"),
+    "mineclip_best": Measure("cosine", "more", "highest MineCLIP score along the way"),
 }
+
+PUBLISHED_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.published)
 
 # What a behaviour is judged by: the first of its measures that the world offers.
 OWN_MEASURES: dict[str, tuple[str, ...]] = {
@@ -80,12 +84,13 @@ class EpisodeMeasures:
     ``first_obs``: the observation that ``reset`` returned. Of the info are read, where they are there:
     ``isGuiOpen``, ``inWater`` (the feet are in water) and ``hitBlock`` (the name of the block that attack is
     being held on, or None). ``lost``: what became of a world that crashed or hung, for who plays to say; its
-    episode has the figures up to there.
+    episode has the figures up to there. ``cosines``: the episode's MineCLIP scores, for who plays to fill in.
     """
 
     def __init__(self, first_obs: Mapping[str, Any]) -> None:
         self.steps = 0
         self.lost: str | None = None
+        self.cosines: Sequence[float] = ()
         self._first = first_obs
         self._most: dict[str, float] = {}
         self._sums: dict[str, float] = {}
@@ -123,6 +128,9 @@ class EpisodeMeasures:
         figures: dict[str, float] = {**self._most, **self._mined}
         for name, total in self._sums.items():
             figures[name] = total if name == "log_hits" else total / self.steps
+        if self.cosines:
+            figures["mineclip_score"] = math.fsum(self.cosines) / len(self.cosines)
+            figures["mineclip_best"] = max(self.cosines)
         return {name: figures.get(name) if self.steps else None for name in MEASURES}
 
     def _hold(self, obs: Mapping[str, Any]) -> None:

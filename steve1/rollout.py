@@ -18,6 +18,71 @@ from steve1.MineRLConditionalAgent import AgentBatch, row_generator
 Watch = Callable[[int, np.ndarray], None]
 
 
+class Rollout:
+    """N episodes of up to ``steps`` steps, one in each of N worlds, played in one batch, a step at a time.
+
+    Args:
+        envs: N worlds. seeds: of the worlds. goals: float [N, E], fixed for the episode; zeros are no goal.
+        sampling_seeds: of the sampling; None takes the worlds' seeds. A row is the same episode in a batch as alone.
+
+    A world that ends its episode early is left alone from then on; so is one that crashes or hangs, and its measures
+    say so (``lost``). The caller may go on with the same worlds afterwards.
+    """
+
+    def __init__(
+        self,
+        policy: MinecraftAgentPolicy,
+        envs: Sequence[Any],
+        seeds: Sequence[int],
+        goals: torch.Tensor,
+        steps: int,
+        cond_scale: float | None = None,
+        deterministic: bool = False,
+        sampling_seeds: Sequence[int] | None = None,
+    ) -> None:
+        self.measures: list[EpisodeMeasures] = []
+        self._envs, self._goals, self._steps, self._step = list(envs), goals, steps, 0
+        self._povs: list[np.ndarray] = []
+        for env, seed in zip(envs, seeds, strict=True):
+            env.seed(seed)
+            lost = None
+            try:
+                obs = env.reset()
+            except WorldLost as error:
+                obs, lost = {"pov": np.zeros(POV_SHAPE, np.uint8)}, f"lost before its first step: {error}"
+            self.measures.append(EpisodeMeasures(obs))
+            self.measures[-1].lost = lost
+            self._povs.append(obs["pov"])
+        self._playing = [measured.lost is None for measured in self.measures]
+        streams = [row_generator(seed) for seed in (seeds if sampling_seeds is None else sampling_seeds)]
+        self._agent = AgentBatch(policy, streams, cond_scale, deterministic)
+
+    @property
+    def over(self) -> bool:
+        """Whether no world plays on."""
+        return self._step == self._steps or not any(self._playing)
+
+    def step(self) -> list[np.ndarray | None]:
+        """Act once in every world that plays; the pictures that were acted on, a row each, None for the others."""
+        self._step += 1
+        # A finished row stays in the batch with its last picture, so that the others' rows stay where they are.
+        actions = self._agent.act(self._povs, self._goals)
+        seen: list[np.ndarray | None] = [None] * len(self._envs)
+        for row, env in enumerate(self._envs):
+            if not self._playing[row]:
+                continue
+            seen[row] = self._povs[row]
+            try:
+                obs, _, done, info = env.step(actions[row])
+            except WorldLost as error:
+                self.measures[row].lost = f"lost at step {self._step} of {self._steps}: {error}"
+                self._playing[row] = False
+                continue
+            self.measures[row].add(actions[row], obs, info)
+            self._povs[row], self._playing[row] = obs["pov"], not done
+        return seen
+
+
 def play(
     policy: MinecraftAgentPolicy,
     envs: Sequence[Any],
@@ -27,49 +92,11 @@ def play(
     cond_scale: float | None = None,
     deterministic: bool = False,
     watch: Watch | None = None,
-    tick: Callable[[], object] | None = None,
 ) -> list[EpisodeMeasures]:
-    """Play one episode of up to ``steps`` steps in each of N worlds, in one batch.
-
-    Args:
-        envs: N worlds. seeds: of the worlds and of the sampling, one a row: a row is the same episode in a batch
-            as alone. goals: float [N, E], fixed for the episode; zeros are no goal.
-        watch: see :data:`Watch`. tick: called after every step of all worlds.
-
-    Returns the N episodes' measures. A world that ends its episode early is left alone from then on; so is one that
-    crashes or hangs, and its measures say so (``lost``). The caller may go on with the same worlds.
-    """
-    measures, povs = [], []
-    for env, seed in zip(envs, seeds, strict=True):
-        env.seed(seed)
-        lost = None
-        try:
-            obs = env.reset()
-        except WorldLost as error:
-            obs, lost = {"pov": np.zeros(POV_SHAPE, np.uint8)}, f"lost before its first step: {error}"
-        measures.append(EpisodeMeasures(obs))
-        measures[-1].lost = lost
-        povs.append(obs["pov"])
-    playing = [measured.lost is None for measured in measures]
-    agent = AgentBatch(policy, [row_generator(seed) for seed in seeds], cond_scale, deterministic)
-    for step in range(1, steps + 1):
-        if not any(playing):
-            break
-        # A finished row stays in the batch with its last picture, so that the others' rows stay where they are.
-        actions = agent.act(povs, goals)
-        for row, env in enumerate(envs):
-            if not playing[row]:
-                continue
-            if watch is not None:
-                watch(row, povs[row])
-            try:
-                obs, _, done, info = env.step(actions[row])
-            except WorldLost as error:
-                measures[row].lost = f"lost at step {step} of {steps}: {error}"
-                playing[row] = False
-                continue
-            measures[row].add(actions[row], obs, info)
-            povs[row], playing[row] = obs["pov"], not done
-        if tick is not None:
-            tick()
-    return measures
+    """Play a :class:`Rollout` to its end; the N episodes' measures. ``watch``: see :data:`Watch`."""
+    rollout = Rollout(policy, envs, seeds, goals, steps, cond_scale, deterministic)
+    while not rollout.over:
+        for row, pov in enumerate(rollout.step()):
+            if watch is not None and pov is not None:
+                watch(row, pov)
+    return rollout.measures

@@ -151,7 +151,8 @@ def test_the_published_prompts_text_and_visual(models, worlds, tmp_path, monkeyp
 
 def films(flags):
     args = [*("--in_model", __file__, "--in_weights", __file__, "--mineclip_weights", __file__), *flags]
-    return run_agent.episodes(run_agent.parse(args))
+    args = run_agent.parse(args)
+    return run_agent.episodes(args, run_agent.seed_list(args))
 
 
 def test_the_prompts_are_the_recorded_ones():

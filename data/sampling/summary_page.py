@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.sampling.sessions import Episode
+from steve1.page import COLOURS, chart, data_uri, document, tiles
 from steve1.vpt.actions import BIN_ANGLES, CAMERA_NULL_BIN
 
 N_FRAMES = 8  # frames shown of an episode
-_COLOURS = ("#0072B2", "#E69F00", "#009E73")  # that stay apart for colour-blind eyes (Okabe and Ito)
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; background: #fff; margin: 2em auto; max-width: 1120px;
-  padding: 0 1em }
-h1 { font-size: 1.5em } h2 { font-size: 1.25em; border-top: 2px solid #ddd; padding-top: 1em; margin-top: 2em }
-h3 { font-size: 1em; margin: 0 0 .4em }
-.tiles { display: flex; flex-wrap: wrap; gap: .6em; padding: 0; list-style: none }
-.tiles li { background: #f3f5f7; border-radius: 6px; padding: .5em 1em }
-.tiles b { display: block; font-size: 1.3em }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(500px, 1fr)); gap: 1.6em; margin: 1.5em 0 }
 .sheet { display: grid; grid-template-columns: repeat(8, 1fr); gap: 2px; margin-bottom: .2em }
 .sheet img { width: 100%; display: block }
-.caption, .note { color: #555; font-size: .87em; overflow-wrap: anywhere; margin: 0 0 .9em }
-.bad { color: #a40000; font-weight: 600 }
-table { border-collapse: collapse } td, th { text-align: left; padding: .15em .9em .15em 0; vertical-align: top }
-td.n { text-align: right; font-variant-numeric: tabular-nums } td { overflow-wrap: anywhere }
-svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; fill: #444 }
 """
 
 
@@ -57,17 +43,12 @@ def page(summaries: Mapping[str, dict], sheets: Mapping[str, list[tuple[str, lis
     sections = "\n".join(
         _section(title, summary, sheets.get(title, [])) for title, summary in summaries.items()
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>Dataset summary</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Dataset summary</h1>\n"
-        f"{sections}\n</body>\n</html>\n"
-    )
+    return document("Dataset summary", sections, _STYLE)
 
 
 def _section(title: str, summary: dict[str, Any], sheet: list[tuple[str, list[bytes]]]) -> str:
     lengths, histograms = summary["length"], summary["histograms"]
-    tiles = {
+    facts = {
         "frames": f"{summary['frames']:,}",
         "hours": f"{summary['hours']:,.2f}",
         "episodes": f"{summary['episodes']:,}",
@@ -78,12 +59,12 @@ def _section(title: str, summary: dict[str, Any], sheet: list[tuple[str, list[by
     }
     entropy = summary["entropy"]
     charts = [
-        _chart(
+        chart(
             "Buttons held",
             "Share of frames.",
             _bars(sorted(summary["pressed"].items(), key=lambda pair: -pair[1])),
         ),
-        _chart(
+        chart(
             "Most common combinations of buttons",
             "Share of frames, whether the camera moves or not. Entropy of the joint actions: "
             f"{entropy['buttons']:.3f} (buttons) + {entropy['camera']:.3f} (camera) nats a frame; a policy that looks "
@@ -91,25 +72,21 @@ def _section(title: str, summary: dict[str, Any], sheet: list[tuple[str, list[by
             _bars([(row["buttons"], row["share"]) for row in summary["most_common"]]),
         ),
         *(_camera(axis, summary["camera"][axis]) for axis in ("pitch", "yaw")),
-        _chart(
+        chart(
             "Lengths of the episodes",
             f"Frames: {lengths['min']:,} to {lengths['max']:,}, median {lengths['median']:,.0f}.",
             _columns(histograms["length"]["edges"], {"episodes": histograms["length"]["counts"]}, "frames"),
         ),
         *_embeddings(summary["embeddings"], histograms),
     ]
-    facts = "".join(f"<li><b>{value}</b>{name}</li>" for name, value in tiles.items())
     rows = "\n".join(
         '<div class="sheet">'
-        + "".join(
-            f'<img src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}" alt="a frame">'
-            for picture in pictures
-        )
+        + "".join(f'<img src="{data_uri("image/jpeg", picture)}" alt="a frame">' for picture in pictures)
         + f'</div><p class="caption">{html.escape(caption)}</p>'
         for caption, pictures in sheet
     )
     return (
-        f'<h2>{html.escape(title)}</h2>\n<ul class="tiles">{facts}</ul>\n{rows}\n'
+        f"<h2>{html.escape(title)}</h2>\n{tiles(facts)}\n{rows}\n"
         f'<div class="charts">\n{"".join(charts)}</div>'
     )
 
@@ -140,12 +117,12 @@ def _embeddings(embeddings: dict[str, Any], histograms: dict[str, Any]) -> list[
     shares = {names[k]: [n / max(1, sum(counts)) for n in counts] for k, counts in cosines.items()}
     return [
         f"<div><h3>Goal embeddings</h3><table>{rows}</table></div>",
-        _chart(
+        chart(
             "Norms of the embeddings",
             "Of up to 64 moments of each episode.",
             _columns(histograms["norm"]["edges"], {"moments": histograms["norm"]["counts"]}, "norm"),
         ),
-        _chart(
+        chart(
             "Cosine similarity of embeddings",
             "Share of the pairs of each kind. Where all three lie on one another near 1, goals can hardly be told "
             "apart.",
@@ -157,15 +134,11 @@ def _embeddings(embeddings: dict[str, Any], histograms: dict[str, Any]) -> list[
 def _camera(axis: str, shares: Sequence[float]) -> str:
     moves = [0.0 if place == CAMERA_NULL_BIN else share for place, share in enumerate(shares)]
     labels = [f"{angle:+.1f}" for angle in BIN_ANGLES]
-    return _chart(
+    return chart(
         f"Camera, {axis}",
         f"Share of frames by degrees a frame; still in {shares[CAMERA_NULL_BIN]:.1%} of them (not drawn).",
         _columns(list(range(len(moves) + 1)), {"": moves}, "degrees", "%", labels),
     )
-
-
-def _chart(title: str, note: str, svg: str) -> str:
-    return f'<div><h3>{title}</h3><p class="note">{note}</p>{svg}</div>\n'
 
 
 def _bars(rows: Sequence[tuple[str, float]]) -> str:
@@ -178,7 +151,7 @@ def _bars(rows: Sequence[tuple[str, float]]) -> str:
         parts.append(
             f'<text x="{left - 6}" y="{y + 13}" text-anchor="end">{html.escape(_cut(name))}'
             f"<title>{html.escape(name)}</title></text>"
-            f'<rect x="{left}" y="{y + 3}" width="{max(length, 0.5):.1f}" height="{step - 5}" fill="{_COLOURS[0]}"/>'
+            f'<rect x="{left}" y="{y + 3}" width="{max(length, 0.5):.1f}" height="{step - 5}" fill="{COLOURS[0]}"/>'
             f'<text x="{left + length + 5:.1f}" y="{y + 13}">{share:.2%}</text>'
         )
     return f'<svg viewBox="0 0 {width} {max(1, len(rows)) * step}" role="img">{"".join(parts)}</svg>'
@@ -216,7 +189,7 @@ def _columns(
             f'<line x1="{left}" x2="{right}" y1="{y(top * share):.1f}" y2="{y(top * share):.1f}" stroke="#e2e2e2"/>'
             f'<text x="{left - 5}" y="{y(top * share) + 4:.1f}" text-anchor="end">{text}</text>'
         )
-    for colour, counts in zip(_COLOURS, series.values(), strict=False):
+    for colour, counts in zip(COLOURS, series.values(), strict=False):
         if len(series) == 1:
             parts += [
                 f'<rect x="{x(a) + 0.5:.1f}" y="{y(n):.1f}" width="{max(x(b) - x(a) - 1, 0.5):.1f}" '
@@ -246,7 +219,7 @@ def _columns(
             )
     parts.append(f'<text x="{(left + right) / 2}" y="{bottom + 32}" text-anchor="middle">{unit}</text>')
     if len(series) > 1:
-        for place, (colour, name) in enumerate(zip(_COLOURS, series, strict=False)):
+        for place, (colour, name) in enumerate(zip(COLOURS, series, strict=False)):
             parts.append(
                 f'<rect x="{left + 8}" y="{16 + 15 * place}" width="10" height="10" fill="{colour}"/>'
                 f'<text x="{left + 23}" y="{25 + 15 * place}">{name}</text>'

@@ -48,21 +48,25 @@ class FrameEmbedder:
         if self._filled == len(self._batch):
             self._encode()
 
-    def finish(self) -> np.ndarray:
-        """Embeddings ``float32 [T, E]``; row t is of frames t-15..t, and the first 15 rows are NaN."""
+    def finish(self, every: int = 1) -> np.ndarray:
+        """Embeddings ``float32 [T, E]``; row t is of frames t-15..t, and the first 15 rows are NaN.
+
+        ``every``: embed every so many-th moment from row 15 on; the rows between are NaN too.
+        """
         self._encode()
         window, width = self.mineclip.config["window"], self.mineclip.config["embed_dim"]
         features = self._features[: self._encoded]  # [T, E]
         embeds = np.full((len(features), width), np.nan, np.float32)
+        if len(features) < window:
+            return embeds
+        windows = features.unfold(0, window, every)  # [n, E, window], a view
         # A window of features is far smaller than a frame, so many more of them fit.
-        n_windows = len(features) - window + 1
         step = 4 * len(self._batch)
+        rows = embeds[window - 1 :: every]
         with torch.inference_mode():
-            for first in range(0, n_windows, step):
-                last = min(first + step, n_windows)
-                windows = features[first : last + window - 1].unfold(0, window, 1)  # [n, E, window]
-                rows = self.mineclip.forward_video_features(windows.transpose(1, 2))
-                embeds[first + window - 1 : last + window - 1] = rows.float().cpu().numpy()
+            for first in range(0, len(windows), step):
+                part = self.mineclip.forward_video_features(windows[first : first + step].transpose(1, 2))
+                rows[first : first + step] = part.float().cpu().numpy()
         return embeds
 
     def _encode(self) -> None:

@@ -87,7 +87,8 @@ class RelativeAttention(nn.Module):
         distance = torch.arange(time, device=x.device)[:, None] + past - key_position  # [T, M+T]
         near = (distance >= 0) & (distance < max(self.maxlen, 1))
         visible = valid[:, None, :] & near if self.causal else valid[:, None, :].expand(-1, time, -1)
-        bias = torch.zeros_like(visible, dtype=q.dtype).masked_fill(~visible, -1e9)[:, None]  # [B, 1, T, M+T]
+        hidden = max(-1e9, torch.finfo(q.dtype).min)
+        bias = torch.zeros_like(visible, dtype=q.dtype).masked_fill(~visible, hidden)[:, None]  # [B, 1, T, M+T]
         if self.maxlen:
             coefficients = self.r_layer(x).unflatten(-1, (self.heads, N_RELATIVE_BASES))  # [B, T, h, n]
             bases = self.b_nd[:, distance.clamp(0, self.maxlen - 1)] * near  # [n, T, M+T]
@@ -103,7 +104,8 @@ class RelativeAttention(nn.Module):
         )
         y = x + self.proj_layer(attended.transpose(1, 2).flatten(2))
         kept = slice(keys.shape[1] - past, None)
-        return y, (keys[:, kept], values[:, kept], valid[:, kept])
+        # Copies: a view would keep the whole chunk's keys alive, and make a compiled policy compile again.
+        return y, tuple(t[:, kept].contiguous() for t in (keys, values, valid))
 
 
 class AttentionWithMemory(nn.Module):
