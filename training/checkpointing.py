@@ -97,8 +97,8 @@ def load_checkpoint(accelerator: Accelerator, checkpoint: Path) -> State | None:
     """Load policy, optimizer and random states of a checkpoint; returns this process's memory."""
     accelerator.load_state(str(checkpoint))
     path = checkpoint / f"memory_{accelerator.process_index}.pt"
-    memory = torch.load(path, map_location=accelerator.device, weights_only=True)
-    return None if memory is None else map_state(lambda tensor: tensor, memory)
+    memory = torch.load(path, map_location="cpu", weights_only=True)
+    return None if memory is None else map_state(lambda tensor: tensor.to(accelerator.device), memory)
 
 
 def check_same_flags(before: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> None:

@@ -141,6 +141,8 @@ class Trainer:
                 shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
             self.accelerator.wait_for_everyone()
         flags = {name: getattr(self.args, name) for name in _FIXED_FLAGS}
+        for name in ("in_model", "in_weights"):
+            flags[name] = flags[name] and os.path.abspath(flags[name])
         flags["processes"] = self.accelerator.num_processes
         flags["episodes"] = self.data.provenance["episodes_hash"]
         self.progress = Progress(flags=flags)

@@ -20,6 +20,19 @@ def scale_rows(weight: torch.Tensor, scale: float) -> None:
     rows.mul_(scale / rows.norm(dim=1, keepdim=True))
 
 
+class ImageNorm(nn.GroupNorm):
+    """GroupNorm that can be trained behind frozen layers.
+
+    Where only its weights need a gradient, torch 2.13's kernel for channels-last pictures on a CPU crashes in the
+    backward pass; the kernel for plain pictures does not.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled() and not x.requires_grad and x.device.type == "cpu":
+            x = x.contiguous()
+        return super().forward(x)
+
+
 class NormedLayer(nn.Module):
     """Norm, then a linear or convolutional layer, then ReLU ("FanInInitReLU" in VPT).
 
@@ -48,7 +61,7 @@ def normed_conv(
     in_channels: int, out_channels: int, group_norm_groups: int | None, init_scale: float = 1.0
 ) -> NormedLayer:
     """A 3x3 convolution that keeps the size, normalised by groups unless ``group_norm_groups`` is None."""
-    norm = None if group_norm_groups is None else nn.GroupNorm(group_norm_groups, in_channels)
+    norm = None if group_norm_groups is None else ImageNorm(group_norm_groups, in_channels)
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=norm is None)
     return NormedLayer(conv, norm, init_scale)
 
@@ -93,7 +106,7 @@ class DownStack(nn.Module):
     ):
         super().__init__()
         self.firstconv = normed_conv(in_channels, out_channels, group_norm_groups if norm_first else None)
-        self.n = None if post_pool_groups is None else nn.GroupNorm(post_pool_groups, out_channels)
+        self.n = None if post_pool_groups is None else ImageNorm(post_pool_groups, out_channels)
         block_scale = math.sqrt(math.sqrt(n_stacks) / math.sqrt(self.N_BLOCKS))
         self.blocks = nn.ModuleList(
             ResidualBlock(out_channels, group_norm_groups, block_scale) for _ in range(self.N_BLOCKS)
