@@ -27,7 +27,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Curve:
-    """Means over ``xs`` with their intervals. ``colour``: a place."""
+    """Means over ``xs`` with their intervals. ``colour``: a place. ``level``: a mean to compare with, or None."""
 
     label: str
     colour: int
@@ -35,6 +35,7 @@ class Curve:
     means: Sequence[float]
     lows: Sequence[float | None]
     highs: Sequence[float | None]
+    level: float | None = None
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -47,6 +48,15 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(step * i, 12) + 0.0 for i in range(first, last + 1)]
 
 
+def _axis(values: Sequence[float], highs: Sequence[float | None], unit: str) -> list[float]:
+    """Ticks from 0, or the least value, upward; bounds that lie far above all values don't stretch them."""
+    low, high = min(0.0, *values), max(0.0, *values)
+    if unit == "share":
+        return ticks(low, 1.0)
+    near = [bound for bound in highs if bound is not None and bound < high + 0.5 * (high - low)]
+    return ticks(low, max([high, *near]))
+
+
 def intervals(rows: Sequence[Row], unit: str) -> str:
     """A line a row: the values as faint dots, the mean as a full one, its 95 % interval as a bar.
 
@@ -54,13 +64,7 @@ def intervals(rows: Sequence[Row], unit: str) -> str:
     """
     left, right, step, gap = 176, _WIDTH - 16, 17, 7
     shown = [value for row in rows for value in (row.mean, *row.values)]
-    low, high = min(0.0, *shown), max(0.0, *shown)
-    if unit == "share":
-        high = 1.0
-    else:
-        highs = [row.high for row in rows if row.high is not None]
-        high = max([high, *(bound for bound in highs if bound < high + 0.5 * (high - low))])
-    marks = ticks(low, high)
+    marks = _axis(shown, [row.high for row in rows], unit)
     scale = (right - left) / (marks[-1] - marks[0])
 
     def x(value: float) -> float:
@@ -109,62 +113,107 @@ def intervals(rows: Sequence[Row], unit: str) -> str:
     return f'<svg viewBox="0 0 {_WIDTH} {y + 34}" role="img">{"".join([*grid, *parts, name])}</svg>'
 
 
-def curves(lines: Sequence[Curve], x_unit: str, y_unit: str, points: bool = False) -> str:
-    """Curves with bands of 95 % intervals; with ``points`` dots and error bars instead of bands, x from 0."""
-    left, right, top, bottom, height = 52, _WIDTH - 12, 22, 190, 228
+def sweep(lines: Sequence[Curve], x_unit: str, y_unit: str) -> str:
+    """Means at a few ``xs``, joined, with their 95 % intervals as bars; levels are dashed lines."""
+    xs = sorted({x for line in lines for x in line.xs})
+    means = [m for line in lines for m in (*line.means, *([] if line.level is None else [line.level]))]
+    y_marks = _axis(means, [high for line in lines for high in line.highs], y_unit)
+    plot = _Plot((xs[0], xs[-1]), y_marks, inset=24)
+    parts = [plot.frame(xs, x_unit, y_unit)]
+    for place, line in enumerate(lines):
+        colour = COLOURS[line.colour % len(COLOURS)]
+        shift = 6 * (place - (len(lines) - 1) / 2)  # points of several curves at one x would hide each other
+        spots = [(plot.x(a) + shift, plot.y(m)) for a, m in zip(line.xs, line.means, strict=True)]
+        parts.append(f"<g><title>{html.escape(line.label)}</title>")
+        if line.level is not None:
+            parts.append(
+                f'<line x1="{plot.left}" x2="{plot.right}" y1="{plot.y(line.level):.1f}" y2="{plot.y(line.level):.1f}" '
+                f'stroke="{colour}" stroke-width="1.5" stroke-dasharray="5 4"/>'
+            )
+        parts += [
+            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{plot.y(low):.1f}" y2="{plot.y(high):.1f}" stroke="{colour}" '
+            'stroke-width="2"/>'
+            for (at, _), low, high in zip(spots, line.lows, line.highs, strict=True)
+            if low is not None and high is not None
+        ]
+        parts.append(_polyline(spots, colour))
+        parts += [
+            f'<circle cx="{at:.1f}" cy="{y:.1f}" r="4" fill="{colour}" stroke="#fff"/>' for at, y in spots
+        ]
+        parts.append("</g>")
+    return plot.drawn(parts)
+
+
+def curves(lines: Sequence[Curve], x_unit: str, y_unit: str) -> str:
+    """Curves with bands of 95 % intervals."""
     xs = [x for line in lines for x in line.xs]
     means = [m for line in lines for m in line.means]
-    spans = [b for line in lines for b in (*line.lows, *line.highs) if b is not None]
-    room = (max(means) - min(means)) or abs(max(means)) or 1
-    kept = [b for b in spans if min(means) - room <= b <= max(means) + room]
-    y_marks = ticks(min(means + kept + ([0.0] if points else [])), max(means + kept))
-    x_marks = ticks(0 if points else min(xs), max(xs), 8)
-
-    def x(value: float) -> float:
-        return left + (right - left) * (value - x_marks[0]) / (x_marks[-1] - x_marks[0])
-
-    def y(value: float) -> float:
-        clipped = min(max(value, y_marks[0]), y_marks[-1])
-        return bottom - (bottom - top) * (clipped - y_marks[0]) / (y_marks[-1] - y_marks[0])
-
-    parts = [
-        f'<line x1="{left}" x2="{right}" y1="{y(m):.1f}" y2="{y(m):.1f}" stroke="{"#888" if m == 0 else "#e6e6e6"}"/>'
-        f'<text x="{left - 5}" y="{y(m) + 4:.1f}" text-anchor="end">{m:,.6g}</text>'
-        for m in y_marks
-    ]
-    parts += [f'<text x="{x(m):.1f}" y="{bottom + 15}" text-anchor="middle">{m:,.6g}</text>' for m in x_marks]
-    # Points of several curves at one x would hide each other.
-    shifts = [6 * (i - (len(lines) - 1) / 2) if points else 0.0 for i in range(len(lines))]
-    for line, shift in zip(lines, shifts, strict=True):
+    room = (max(means) - min(means)) or abs(max(means)) or 1.0
+    bounds = [b for line in lines for b in (*line.lows, *line.highs) if b is not None]
+    near = [b for b in bounds if min(means) - room <= b <= max(means) + room]
+    x_marks = ticks(min(xs), max(xs), 8)
+    plot = _Plot((x_marks[0], x_marks[-1]), ticks(min(means + near), max(means + near)))
+    parts = [plot.frame(x_marks, x_unit, y_unit)]
+    for line in lines:
         colour = COLOURS[line.colour % len(COLOURS)]
-        path = [(x(a) + shift, y(m)) for a, m in zip(line.xs, line.means, strict=True)]
-        parts.append(f"<g><title>{html.escape(line.label)}</title>")
-        banded = [
-            (x(a) + shift, y(low), y(high))
+        band = [
+            (plot.x(a), plot.y(low), plot.y(high))
             for a, low, high in zip(line.xs, line.lows, line.highs, strict=True)
             if low is not None and high is not None
         ]
-        if points:
-            parts += [
-                f'<line x1="{a:.1f}" x2="{a:.1f}" y1="{low:.1f}" y2="{high:.1f}" stroke="{colour}" stroke-width="2"/>'
-                for a, low, high in banded
-            ]
-        elif banded:
-            edge = [f"{a:.1f},{low:.1f}" for a, low, _ in banded]
-            edge += [f"{a:.1f},{high:.1f}" for a, _, high in reversed(banded)]
+        edge = [f"{a:.1f},{low:.1f}" for a, low, _ in band] + [
+            f"{a:.1f},{high:.1f}" for a, _, high in band[::-1]
+        ]
+        parts.append(f"<g><title>{html.escape(line.label)}</title>")
+        if band:
             parts.append(f'<polygon points="{" ".join(edge)}" fill="{colour}" fill-opacity="0.15"/>')
-        joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in path)
-        parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-        if points or len(path) == 1:
-            parts += [
-                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{colour}" stroke="#fff"/>' for a, b in path
-            ]
-        parts.append("</g>")
-    parts.append(
-        f'<text x="{(left + right) / 2}" y="{bottom + 31}" text-anchor="middle">{html.escape(x_unit)}</text>'
-        f'<text x="4" y="11">{html.escape(y_unit)}</text>'
-    )
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img">{"".join(parts)}</svg>'
+        spots = [(plot.x(a), plot.y(m)) for a, m in zip(line.xs, line.means, strict=True)]
+        parts.append(f"{_polyline(spots, colour)}</g>")
+    return plot.drawn(parts)
+
+
+class _Plot:
+    """Where values lie in a drawing with two axes."""
+
+    left, right, top, bottom, height = 52, _WIDTH - 12, 22, 190, 228
+
+    def __init__(self, xs: tuple[float, float], y_marks: Sequence[float], inset: float = 0) -> None:
+        self._low, self._span = xs[0], (xs[1] - xs[0]) or 1.0
+        self._marks, self._inset = y_marks, inset
+
+    def x(self, value: float) -> float:
+        width = self.right - self.left - 2 * self._inset
+        return self.left + self._inset + width * (value - self._low) / self._span
+
+    def y(self, value: float) -> float:
+        low, high = self._marks[0], self._marks[-1]
+        return self.bottom - (self.bottom - self.top) * (min(max(value, low), high) - low) / (high - low)
+
+    def frame(self, x_marks: Sequence[float], x_unit: str, y_unit: str) -> str:
+        across = [
+            f'<line x1="{self.left}" x2="{self.right}" y1="{self.y(m):.1f}" y2="{self.y(m):.1f}" '
+            f'stroke="{"#888" if m == 0 else "#e6e6e6"}"/>'
+            f'<text x="{self.left - 5}" y="{self.y(m) + 4:.1f}" text-anchor="end">{m:,.6g}</text>'
+            for m in self._marks
+        ]
+        below = [
+            f'<text x="{self.x(m):.1f}" y="{self.bottom + 15}" text-anchor="middle">{m:,.6g}</text>'
+            for m in x_marks
+        ]
+        middle = (self.left + self.right) / 2
+        names = (
+            f'<text x="{middle}" y="{self.bottom + 31}" text-anchor="middle">{html.escape(x_unit)}</text>'
+            f'<text x="4" y="11">{html.escape(y_unit)}</text>'
+        )
+        return "".join([*across, *below, names])
+
+    def drawn(self, parts: Sequence[str]) -> str:
+        return f'<svg viewBox="0 0 {_WIDTH} {self.height}" role="img">{"".join(parts)}</svg>'
+
+
+def _polyline(spots: Sequence[tuple[float, float]], colour: str) -> str:
+    joined = " ".join(f"{a:.1f},{b:.1f}" for a, b in spots)
+    return f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="1.8"/>'
 
 
 def legend(labels: Sequence[str]) -> str:
