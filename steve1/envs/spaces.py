@@ -85,6 +85,7 @@ ITEMS = [
 MINED_BLOCKS = [
     "birch_leaves",
     "birch_log",
+    "birch_planks",
     "cobblestone",
     "dandelion",
     "dirt",
@@ -175,7 +176,11 @@ def checked_action(action: Mapping[str, Any]) -> tuple[dict[str, int], float, fl
 
 
 def observation_space() -> spaces.Dict:
-    """What BlockWorld observes, a part of MineRL's observation space with the same keys, shapes and types."""
+    """What BlockWorld observes, a part of MineRL's observation space with the same keys, shapes and types.
+
+    Left out: ``kill_entity`` and ``entity_killed_by``, as nobody else lives there, and ``full_stats``, of whose 1,233
+    keys MineRL's record does not tell what they count.
+    """
     equipped = spaces.Dict(
         {
             "damage": _scalar(-1, 1562, np.int64),
@@ -185,7 +190,10 @@ def observation_space() -> spaces.Dict:
     )
     return spaces.Dict(
         {
+            "break_item": _counters(ITEMS),
+            "craft_item": _counters(ITEMS),
             "damage_dealt": _counters(["damage_dealt"]),
+            "drop": _counters(ITEMS),
             "equipped_items": spaces.Dict({place: equipped for place in EQUIPMENT}),
             "inventory": spaces.Dict({item: _scalar(0, 2304, np.int32) for item in ITEMS}),
             "life_stats": spaces.Dict(

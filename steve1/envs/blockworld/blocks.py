@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 AIR, GRASS_BLOCK, DIRT, STONE, SAND, WATER, OAK_LOG, OAK_LEAVES, BIRCH_LOG, BIRCH_LEAVES = range(10)
-TALL_GRASS, POPPY, DANDELION, BEDROCK, COBBLESTONE, OAK_PLANKS, OAK_SAPLING = range(10, 17)
+TALL_GRASS, POPPY, DANDELION, BEDROCK, COBBLESTONE, OAK_PLANKS, OAK_SAPLING, BIRCH_PLANKS = range(10, 18)
 
 UNBREAKABLE = -1
 
@@ -49,6 +49,7 @@ BLOCKS: dict[int, Block] = {
     COBBLESTONE: Block("cobblestone", 200, None, ("cobblestone",) * 3),
     OAK_PLANKS: Block("oak_planks", 60, "oak_planks", ("planks",) * 3),
     OAK_SAPLING: Block("oak_sapling", 0, "oak_sapling", ("sapling",) * 3, solid=False, plant=True),
+    BIRCH_PLANKS: Block("birch_planks", 60, "birch_planks", ("birch_planks",) * 3),
 }
 COUNT = len(BLOCKS)
 
@@ -66,6 +67,9 @@ PLACEABLE = {
     "birch_log": BIRCH_LOG,
     "cobblestone": COBBLESTONE,
     "oak_planks": OAK_PLANKS,
+    "birch_planks": BIRCH_PLANKS,
+    "stone": STONE,
+    "oak_leaves": OAK_LEAVES,
     "poppy": POPPY,
     "dandelion": DANDELION,
     "oak_sapling": OAK_SAPLING,

@@ -1,4 +1,4 @@
-"""The player's body: walking, sprinting, jumping, swimming, falling, and what the cross-hair points at.
+"""The player's body: walking, sprinting, sneaking, jumping, swimming, falling, and what the cross-hair points at.
 
 Speeds and accelerations are Minecraft's, in blocks a tick (see https://minecraft.wiki/w/Player, "Mechanics"):
 4.3 blocks a second walking, 5.6 sprinting, jumps 1.25 blocks high.
@@ -14,11 +14,13 @@ from numba import njit
 
 from steve1.envs.blockworld import blocks as b
 
-HALF_WIDTH, TALL = 0.3, 1.8
-EYE, EYE_SNEAKING = 1.62, 1.54
+HALF_WIDTH = 0.3
+TALL, TALL_SNEAKING = 1.8, 1.5
+EYE, EYE_SNEAKING = 1.62, 1.27
 REACH = 4.5
 _WATER = b.WATER
 _EDGE = 1e-7
+_STEP_DOWN, _STEP_BACK = 0.6, 0.05  # a sneaker stays above ground less deep; steps of holding back
 
 
 @dataclass
@@ -45,6 +47,11 @@ class Player:
         """Where the eye is."""
         return self.x, self.y + (EYE_SNEAKING if self.sneaking else EYE), self.z
 
+    @property
+    def tall(self) -> float:
+        """How tall the body is."""
+        return TALL_SNEAKING if self.sneaking else TALL
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -66,9 +73,15 @@ def turn(player: Player, pitch: float, yaw: float) -> None:
 def tick(
     player: Player, blocks: np.ndarray, forward: int, strafe: int, jump: bool, sneak: bool, sprint: bool
 ) -> None:
-    """Move the player by one tick. ``forward`` and ``strafe`` (left is +1) are -1, 0 or 1."""
-    player.sneaking = sneak
-    if forward <= 0 or sneak or player.blocked:
+    """Move the player by one tick. ``forward`` and ``strafe`` (left is +1) are -1, 0 or 1.
+
+    Who sneaks is slower and less tall, stays so where there is no room to stand up, and does not walk over an edge.
+    """
+    position = np.array([player.x, player.y, player.z])
+    player.sneaking = sneak or (
+        player.sneaking and not _clear(blocks, b.SOLID, position, 0.0, 0.0, TALL_SNEAKING, TALL)
+    )
+    if forward <= 0 or player.sneaking or player.blocked:
         player.sprinting = False
     elif sprint:
         player.sprinting = True
@@ -81,10 +94,12 @@ def tick(
         float(forward),
         float(strafe),
         jump,
-        sneak,
+        player.sneaking,
         player.sprinting,
         player.on_ground,
         player.blocked,
+        player.tall,
+        EYE_SNEAKING if player.sneaking else EYE,
     )
     player.x, player.y, player.z, player.vx, player.vy, player.vz = state.tolist()
     player.on_ground, player.in_water, player.head_in_water, player.blocked = (
@@ -107,13 +122,16 @@ def block_in(blocks, x, y, z):
 
 
 @njit(cache=True)
-def _limit(blocks, solid, position, axis, move):
-    """How far the body can move along an axis before it touches a solid block."""
+def limit(blocks, solid, position, axis, move, half, height):
+    """How far a body ``2 * half`` wide can move along an axis before it touches a solid block.
+
+    ``position``: the middle of its underside.
+    """
     low = np.empty(3)
     high = np.empty(3)
     for i in range(3):
-        low[i] = position[i] - (0.0 if i == 1 else HALF_WIDTH)
-        high[i] = position[i] + (TALL if i == 1 else HALF_WIDTH)
+        low[i] = position[i] - (0.0 if i == 1 else half)
+        high[i] = position[i] + (height if i == 1 else half)
     start = np.empty(3, np.int64)
     stop = np.empty(3, np.int64)
     for i in range(3):
@@ -135,7 +153,44 @@ def _limit(blocks, solid, position, axis, move):
 
 
 @njit(cache=True)
-def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_ground, blocked):
+def _clear(blocks, solid, position, dx, dz, low, high):
+    """Whether no solid block is where the body would be, moved by (dx, dz), from ``low`` to ``high`` above its feet."""
+    x0 = math.floor(position[0] + dx - HALF_WIDTH + _EDGE)
+    x1 = math.floor(position[0] + dx + HALF_WIDTH - _EDGE)
+    y0, y1 = math.floor(position[1] + low + _EDGE), math.floor(position[1] + high - _EDGE)
+    z0 = math.floor(position[2] + dz - HALF_WIDTH + _EDGE)
+    z1 = math.floor(position[2] + dz + HALF_WIDTH - _EDGE)
+    for x in range(x0, x1 + 1):
+        for y in range(y0, y1 + 1):
+            for z in range(z0, z1 + 1):
+                if solid[block_in(blocks, x, y, z)]:
+                    return False
+    return True
+
+
+@njit(cache=True)
+def _less(move):
+    """A move shortened by a step of holding back."""
+    if abs(move) < _STEP_BACK:
+        return 0.0
+    return move - math.copysign(_STEP_BACK, move)
+
+
+@njit(cache=True)
+def _hold_back(blocks, solid, position, dx, dz, tall):
+    """The part of a sneaker's move (dx, dz) that leaves ground under the feet, as Minecraft finds it."""
+    low, high = -_STEP_DOWN, tall - _STEP_DOWN
+    while dx != 0.0 and _clear(blocks, solid, position, dx, 0.0, low, high):
+        dx = _less(dx)
+    while dz != 0.0 and _clear(blocks, solid, position, 0.0, dz, low, high):
+        dz = _less(dz)
+    while dx != 0.0 and dz != 0.0 and _clear(blocks, solid, position, dx, dz, low, high):
+        dx, dz = _less(dx), _less(dz)
+    return dx, dz
+
+
+@njit(cache=True)
+def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_ground, blocked, tall, eye):
     position, speed = state[:3], state[3:]
     fx, fz = math.floor(position[0]), math.floor(position[2])
     in_water = block_in(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
@@ -171,15 +226,19 @@ def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_gr
 
     # Up and down first, then sideways, each until something is in the way.
     fall = speed[1]
-    move = _limit(blocks, solid, position, 1, fall)
+    wishes = speed[0], 0.0, speed[2]
+    if sneak and on_ground and fall <= 0.0:
+        across = _hold_back(blocks, solid, position, speed[0], speed[2], tall)
+        wishes = across[0], 0.0, across[1]
+    move = limit(blocks, solid, position, 1, fall, HALF_WIDTH, tall)
     position[1] += move
     landed = fall < 0.0 and move != fall
     if move != fall:
         speed[1] = 0.0
     bumped = False
     for axis in (0, 2):
-        wish = speed[axis]
-        move = _limit(blocks, solid, position, axis, wish)
+        wish = wishes[axis]
+        move = limit(blocks, solid, position, axis, wish, HALF_WIDTH, tall)
         position[axis] += move
         if move != wish:
             bumped = True
@@ -200,7 +259,7 @@ def _tick(state, blocks, solid, yaw, forward, strafe, jump, sneak, sprint, on_gr
         speed[2] *= drag
     fx, fz = math.floor(position[0]), math.floor(position[2])
     wet = block_in(blocks, fx, math.floor(position[1] + 0.4), fz) == _WATER
-    head = block_in(blocks, fx, math.floor(position[1] + EYE), fz) == _WATER
+    head = block_in(blocks, fx, math.floor(position[1] + eye), fz) == _WATER
     return landed, wet, head, bumped
 
 

@@ -7,6 +7,7 @@ The functions here are compiled once by numba and kept in its cache. They know n
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from numba import njit
 from steve1.envs.blockworld import blocks as b
 from steve1.envs.blockworld import light as lighting
 from steve1.envs.blockworld import textures
+from steve1.envs.blockworld.sprites import draw_things
+from steve1.envs.blockworld.things import Thing
 
 FOV = 70.0  # degrees from top to bottom, as MineRL's
+SCALE = math.tan(math.radians(FOV / 2))
 VIEW = 64.0  # blocks; fog hides all beyond
 _FOG_START = 32.0
 _FLAT, _BLOCK, _WET, _SKY = lighting.FLAT, lighting.BLOCK, lighting.WATER, lighting.SKY
@@ -125,8 +129,9 @@ def cast(
     target,
     crack,
     dim,
+    away,
 ):
-    """Draw the view into ``out`` (uint8 [h, w, 3]).
+    """Draw the view into ``out`` (uint8 [h, w, 3]), and how many blocks away that is into ``away`` (float32 [h, w]).
 
     ``field``: see ``light.empty_boxes``, flattened; ``eye`` [3], ``basis`` [3, 3] (forward, right, up),
     ``scale``: tangent of half the vertical angle; ``target`` int [3]: the cell to outline, y < 0 for none, with
@@ -319,6 +324,7 @@ def cast(
                 _sky(dx, dy, dz, eye[0], eye[2], oy, tick, clouds, colour)
                 red, green, blue = colour[0], colour[1], colour[2]
                 near = limit
+            away[row, column] = near * length
             if water_in >= 0.0:
                 depth = ((water_out if water_out >= 0.0 else near) - water_in) * length
                 if under_water:
@@ -348,6 +354,7 @@ class Renderer:
 
     def __init__(self, width: int, height: int) -> None:
         self._small = np.empty((height, width, 3), np.uint8)
+        self._away = np.empty((height, width), np.float32)
         self._tables = (
             textures.pictures(),
             textures.faces(),
@@ -367,8 +374,10 @@ class Renderer:
         target: tuple[int, int, int] | None = None,
         progress: float = 0.0,
         dim: float = 1.0,
+        things: Iterable[Thing] = (),
     ) -> np.ndarray:
         """The view, uint8 [height, width, 3], in a buffer that the next call overwrites."""
+        basis = view_basis(yaw, pitch)
         cell = np.array(target if target is not None else (0, -1, 0), np.int64)
         cell[[0, 2]] %= world.light.shape[0]
         stage = min(int(progress * textures.CRACK_STAGES), textures.CRACK_STAGES - 1) if progress > 0 else -1
@@ -378,11 +387,13 @@ class Renderer:
             world.light,
             *self._tables,
             np.array(eye),
-            view_basis(yaw, pitch),
-            math.tan(math.radians(FOV / 2)),
+            basis,
+            SCALE,
             float(tick),
             cell,
             stage,
             dim,
+            self._away,
         )
+        draw_things(self._small, self._away, world, eye, basis, SCALE, things, dim)
         return self._small

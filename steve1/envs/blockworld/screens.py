@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from steve1.envs.blockworld import textures
-from steve1.envs.blockworld.inventory import HOTBAR, SLOTS, Inventory
+from steve1.envs.blockworld.inventory import HOTBAR, OFFHAND, RESULT, SLOTS, SQUARES, Inventory, Stack
 
 WIDTH, HEIGHT = 640, 360
 DIM = 0.28  # brightness of the world behind a screen
@@ -19,6 +19,10 @@ _PANEL_W, _PANEL_H = 176, 166
 _PANEL_X, _PANEL_Y = (WIDTH - _PANEL_W) // 2, (HEIGHT - _PANEL_H) // 2
 _BAR_W, _BAR_H = 182, 22
 _BAR_X, _BAR_Y = (WIDTH - _BAR_W) // 2, HEIGHT - _BAR_H
+_EXTRA = {OFFHAND: (77, 62), RESULT: (154, 28)} | {
+    square: (98 + 18 * (i % 2), 18 + 18 * (i // 2)) for i, square in enumerate(SQUARES)
+}
+_SLOTS = (*range(SLOTS), *_EXTRA)
 
 
 def paste(frame: np.ndarray, image: np.ndarray, x: int, y: int) -> None:
@@ -35,6 +39,8 @@ def paste(frame: np.ndarray, image: np.ndarray, x: int, y: int) -> None:
 
 def slot_place(slot: int) -> tuple[int, int]:
     """Column and row of the upper left corner of a slot's 16x16 icon in the inventory screen."""
+    if slot in _EXTRA:
+        return _PANEL_X + _EXTRA[slot][0], _PANEL_Y + _EXTRA[slot][1]
     if slot < HOTBAR:
         return _PANEL_X + 8 + 18 * slot, _PANEL_Y + 142
     return _PANEL_X + 8 + 18 * (slot % 9), _PANEL_Y + 84 + 18 * (slot // 9 - 1)
@@ -42,16 +48,22 @@ def slot_place(slot: int) -> tuple[int, int]:
 
 def slot_at(x: float, y: float) -> int | None:
     """The slot under a pixel of the inventory screen, or None."""
-    for slot in range(SLOTS):
+    for slot in _SLOTS:
         left, top = slot_place(slot)
         if left - 1 <= x < left + 17 and top - 1 <= y < top + 17:
             return slot
     return None
 
 
+def in_panel(x: float, y: float) -> bool:
+    """Whether a pixel lies in the inventory screen's panel."""
+    return _PANEL_X <= x < _PANEL_X + _PANEL_W and _PANEL_Y <= y < _PANEL_Y + _PANEL_H
+
+
 def draw_hud(frame: np.ndarray, inventory: Inventory, swing: float, air: int) -> None:
     """Hand, hot bar with icons, hearts, food, bubbles and cross-hair. ``swing`` 0..1: how far the arm is."""
     _draw_hand(frame, inventory.in_hand, swing)
+    _draw_other_hand(frame, inventory.slots[OFFHAND])
     bar = frame[_BAR_Y:, _BAR_X : _BAR_X + _BAR_W]
     np.right_shift(bar, 2, out=bar)
     paste(frame, _bar(inventory.selected), _BAR_X - 1, _BAR_Y)
@@ -66,15 +78,18 @@ def draw_hud(frame: np.ndarray, inventory: Inventory, swing: float, air: int) ->
 def draw_inventory(frame: np.ndarray, inventory: Inventory, x: float, y: float) -> None:
     """The inventory screen over the (dimmed) frame; the slot under pixel (x, y) is lit, the held stack is there."""
     frame[_PANEL_Y : _PANEL_Y + _PANEL_H, _PANEL_X : _PANEL_X + _PANEL_W] = _panel()
-    for slot in range(SLOTS):
+    pointed = slot_at(x, y)
+    for slot in _SLOTS:
         left, top = slot_place(slot)
-        if left - 1 <= x < left + 17 and top - 1 <= y < top + 17:
+        stack = inventory.result if slot == RESULT else inventory.slots[slot]
+        # Beyond the 36, only where a click would do something: a cursor that crosses the panel stays as it was.
+        if slot == pointed and (slot < SLOTS or stack or (inventory.held and slot != RESULT)):
             frame[top : top + 16, left : left + 16] = 200
-        _draw_stack(frame, inventory.slots[slot], left, top)
+        _draw_stack(frame, stack, left, top)
     _draw_stack(frame, inventory.held, int(x) - 8, int(y) - 8)
 
 
-def _draw_stack(frame: np.ndarray, stack: tuple[str, int] | None, x: int, y: int) -> None:
+def _draw_stack(frame: np.ndarray, stack: Stack | None, x: int, y: int) -> None:
     if stack is None:
         return
     paste(frame, textures.icon(stack[0]), x, y)
@@ -146,9 +161,8 @@ def _panel() -> np.ndarray:
     panel[:2], panel[:, :2] = 255, 255
     panel[-2:], panel[:, -2:] = 85, 85
     panel[[0, -1]] = panel[:, [0, -1]] = 0
-    squares = [tuple(np.array(slot_place(slot)) - (_PANEL_X, _PANEL_Y)) for slot in range(SLOTS)]
-    squares += [(8, 8 + 18 * i) for i in range(4)] + [(77, 62)]
-    squares += [(98 + 18 * i, 18 + 18 * j) for i in range(2) for j in range(2)] + [(154, 28)]
+    squares = [tuple(np.array(slot_place(slot)) - (_PANEL_X, _PANEL_Y)) for slot in _SLOTS]
+    squares += [(8, 8 + 18 * i) for i in range(4)]
     for x, y in squares:
         panel[y - 1 : y + 17, x - 1 : x + 17] = 55
         panel[y : y + 17, x : x + 17] = 255
@@ -192,3 +206,16 @@ def _draw_hand(frame: np.ndarray, item: str | None, swing: float) -> None:
     x = WIDTH - image.shape[1] - (20 if item is None else 60) - int(90 * lift)
     y = HEIGHT - image.shape[0] + (10 if item is None else 14) - int(46 * lift)
     paste(frame, image, x, y)
+
+
+def _draw_other_hand(frame: np.ndarray, stack: Stack | None) -> None:
+    """What the other hand holds, seen at the left, and its slot beside the hot bar."""
+    if stack is None:
+        return
+    image = _hand(stack[0])[:, ::-1]
+    paste(frame, image, 60, HEIGHT - image.shape[0] + 14)
+    left = _BAR_X - 29
+    slot = frame[_BAR_Y:, left : left + 22]
+    np.right_shift(slot, 2, out=slot)
+    slot[[0, 1, -2, -1]] = slot[:, [0, 1, -2, -1]] = 90
+    _draw_stack(frame, stack, left + 3, _BAR_Y + 3)

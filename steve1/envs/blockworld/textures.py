@@ -110,10 +110,13 @@ def _leaves(colour: tuple[int, int, int]) -> Callable[[Rng], np.ndarray]:
     return draw
 
 
-def _planks(rng: Rng) -> np.ndarray:
-    image = _noise(rng, (172, 140, 86), 0.06)
-    image[3::4, :, :3] *= 0.7
-    return image
+def _planks(wood: tuple[int, int, int]) -> Callable[[Rng], np.ndarray]:
+    def draw(rng: Rng) -> np.ndarray:
+        image = _noise(rng, wood, 0.06)
+        image[3::4, :, :3] *= 0.7
+        return image
+
+    return draw
 
 
 def _cobblestone(rng: Rng) -> np.ndarray:
@@ -170,6 +173,16 @@ def _seeds(rng: Rng) -> np.ndarray:
     return image
 
 
+def _stick(rng: Rng) -> np.ndarray:
+    image = np.zeros((SIZE, SIZE, 4))
+    for step in range(11):
+        shade = rng.uniform(0.85, 1.1)
+        image[13 - step, 2 + step] = (116 * shade, 84 * shade, 46 * shade, 255)
+        image[12 - step, 2 + step] = (142 * shade, 106 * shade, 60 * shade, 255)
+        image[13 - step, 3 + step] = (78 * shade, 56 * shade, 30 * shade, 255)
+    return image
+
+
 _DRAWERS: dict[str, Callable[[Rng], np.ndarray]] = {
     "stone": _stone,
     "dirt": _dirt,
@@ -188,9 +201,11 @@ _DRAWERS: dict[str, Callable[[Rng], np.ndarray]] = {
     "dandelion": _flower((246, 222, 40), (230, 160, 30)),
     "bedrock": _bedrock,
     "cobblestone": _cobblestone,
-    "planks": _planks,
+    "planks": _planks((172, 140, 86)),
     "sapling": _sapling,
     "wheat_seeds": _seeds,
+    "birch_planks": _planks((208, 190, 142)),
+    "stick": _stick,
 }
 _INDEX = {name: index for index, name in enumerate(_DRAWERS)}
 
