@@ -242,5 +242,6 @@ def load_maker(args: argparse.Namespace) -> EpisodeMaker:
 
     mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
     digest = tensors_hash(mineclip)
+    del mineclip.text_model  # episodes hold no text
     mineclip.to("cuda" if torch.cuda.is_available() else "cpu")
     return EpisodeMaker(mineclip, digest, args.batch_size, args.frame_format, max(1, args.min_timesteps))

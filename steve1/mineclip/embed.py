@@ -15,6 +15,9 @@ import torch
 if TYPE_CHECKING:
     from steve1.mineclip.model import MineCLIP
 
+# A CPU gains nothing from more than this at a time, and a frame of the published size costs 13 MB of activations.
+_CPU_ACTIVATIONS = 1_000_000  # numbers in one layer's output: 8 frames of the published size
+
 
 class FrameEmbedder:
     """Takes a recording's frames one by one; holds a batch of frames and the features, nothing else.
@@ -28,6 +31,8 @@ class FrameEmbedder:
         self.mineclip = mineclip
         self._height, self._width = mineclip.config["resolution"]
         self._batch = np.empty((batch_size, self._height, self._width, 3), np.uint8)
+        tokens = 1 + self._height * self._width // mineclip.config["patch_size"] ** 2
+        self._at_once = max(1, _CPU_ACTIVATIONS // (tokens * mineclip.config["vision_width"]))
         self._filled = 0
         # One tensor that doubles: small ones, kept one by one between the large temporaries of the encoder,
         # would keep the allocator from giving those back (0.8 GB more over 6,000 frames).
@@ -72,9 +77,10 @@ class FrameEmbedder:
     def _encode(self) -> None:
         if self._filled:
             frames = torch.from_numpy(self._batch[: self._filled]).to(self.mineclip.device)
+            at_once = self._at_once if frames.device.type == "cpu" else len(frames)
             with torch.inference_mode():
-                rows = self.mineclip.forward_image_features(frames.permute(0, 3, 1, 2))
-            self._keep(rows)
+                for part in frames.permute(0, 3, 1, 2).split(at_once):
+                    self._keep(self.mineclip.forward_image_features(part))
             self._filled = 0
 
     def _keep(self, rows: torch.Tensor) -> None:  # [n, E]
