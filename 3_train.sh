@@ -37,7 +37,9 @@ ARGS=(
     --checkpoint_dir "$DATA/training_checkpoint"
 )
 
+LAUNCH=(--num_processes "$NUM_PROCESSES" --num_machines 1 --mixed_precision "$MIXED_PRECISION" --dynamo_backend no)
+if [ "$NUM_PROCESSES" -gt 1 ]; then LAUNCH+=(--multi_gpu --main_process_port 0); fi    # port 0: any that is free
+
 # Arguments of this script come last and win: ./3_train.sh --n_frames 1M
-exec accelerate launch --quiet --num_processes "$NUM_PROCESSES" --num_machines 1 \
-    --mixed_precision "$MIXED_PRECISION" --dynamo_backend no \
+exec accelerate launch --quiet "${LAUNCH[@]}" \
     training/train.py "${ARGS[@]}" "$@"

@@ -45,8 +45,9 @@ NUM_PROCESSES=1                        # GPUs
 MIXED_PRECISION=bf16                   # bf16, fp16 or no
 # ---- to here --------------------------------------------------------------------------------------
 
-exec accelerate launch --quiet --num_processes "$NUM_PROCESSES" --num_machines 1 \
-    --mixed_precision "$MIXED_PRECISION" --dynamo_backend no \
+LAUNCH=(--num_processes "$NUM_PROCESSES" --num_machines 1 --mixed_precision "$MIXED_PRECISION" --dynamo_backend no)
+if [ "$NUM_PROCESSES" -gt 1 ]; then LAUNCH+=(--multi_gpu --main_process_port 0); fi    # port 0: any that is free
+exec accelerate launch --quiet "${LAUNCH[@]}" \
     training/train.py \
     --in_model "$IN_MODEL" \
     --in_weights "$IN_WEIGHTS" \
