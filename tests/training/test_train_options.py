@@ -251,3 +251,40 @@ def test_augmentation_reaches_training_and_not_validation(flags, tmp_path):
         name: [row["loss/train"] for row in rows if "loss/train" in row] for name, rows in seen.items()
     }
     assert train_losses["plain"] != train_losses["augmented"]
+
+
+@pytest.mark.parametrize(
+    ("T", "trunc_t", "batch", "accumulation", "asked", "processed"),
+    [(24, 8, 3, 1, 240, 240), (24, 24, 1, 4, 100, 192), (32, 4, 2, 3, 50, 72), (20, 5, 2, 2, 60, 60)],
+)
+def test_frames_are_counted_as_the_policy_saw_them(
+    flags, tmp_path, monkeypatch, T, trunc_t, batch, accumulation, asked, processed
+):
+    """Also where a run ends in the middle of an item, and where n_frames is no whole number of updates."""
+    seen = []
+    original = MinecraftAgentPolicy.forward
+
+    def counting(self, obs, first, state_in):
+        if torch.is_grad_enabled():
+            seen.append(first.numel())
+        return original(self, obs, first, state_in)
+
+    monkeypatch.setattr(MinecraftAgentPolicy, "forward", counting)
+    flags = [
+        *flags,
+        "--T",
+        str(T),
+        "--trunc_t",
+        str(trunc_t),
+        "--batch_size",
+        str(batch),
+        "--n_frames",
+        str(asked),
+    ]
+    flags += ["--gradient_accumulation_steps", str(accumulation), "--warmup_frames", "10", "--log_freq", "1"]
+    train.main(flags)
+    assert sum(seen) == processed
+    assert read_metadata(tmp_path / "w" / "out.weights")["processed_frames"] == processed
+    rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
+    counted = [row["processed_frames"] for row in rows if "loss/train" in row]
+    assert counted == list(np.cumsum(seen))
