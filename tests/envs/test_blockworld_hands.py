@@ -1,5 +1,7 @@
 """What hands and feet do in BlockWorld: placing, throwing, picking up, choosing, sneaking."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,14 @@ from steve1.envs.blockworld.hands import USE_PAUSE
 from steve1.envs.blockworld.inventory import OFFHAND, SLOTS
 from steve1.envs.blockworld.light import empty_boxes
 from steve1.envs.blockworld.things import LIFETIME, WAIT_SPILT, WAIT_THROWN
-from steve1.envs.blockworld.world import BUILD_LIMIT, SIZE
+from steve1.envs.blockworld.world import BUILD_LIMIT, HEIGHT, SIZE
 
 FLOOR = 49
+
+
+@functools.cache
+def field_of(blocks):
+    return empty_boxes(np.frombuffer(blocks, np.uint8).reshape(SIZE, HEIGHT, SIZE), BUILD_LIMIT)
 
 
 def on_a_floor(items=None, block=b.STONE, half=5):
@@ -23,7 +30,7 @@ def on_a_floor(items=None, block=b.STONE, half=5):
     for x in range(-half, half + 1):
         for z in range(-half, half + 1):
             env.world.blocks[x % SIZE, FLOOR, z % SIZE] = block
-    env.world.field = empty_boxes(env.world.blocks, BUILD_LIMIT)
+    env.world.field = field_of(env.world.blocks.tobytes()).copy()
     env.teleport(0.5, FLOOR + 1, 0.5)
     env.set_view(0.0, 0.0)
     wait(env, 2)
