@@ -17,6 +17,7 @@ case "${1:-}" in
 esac
 export STEVE1_DATA_ROOT="${STEVE1_DATA_ROOT:-$ROOT/data/$NAME}"
 export MIXED_PRECISION=no ACCELERATE_USE_CPU=true INDICES_CONTRACTOR=8.x
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"    # threads that spin while they wait crawl beside other programs
 Q="$STEVE1_DATA_ROOT"
 
 # ---- sizes: chosen for 20 minutes on two cores; docs/quickstart.md says how each was found --------
@@ -109,3 +110,10 @@ stage "6/8 Script 4: train the prior"                           prior
 stage "7/8 Film the agent on four prompts"                      films
 stage "8/8 Judge: prompts against the agent without a goal"     steering
 python benchmarks/quickstart_report.py --data_root "$Q"
+
+cat <<END
+
+Play with it, in a page of this machine:
+    .venv/bin/python run_interactive.py --env blockworld --in_model $MODEL --in_weights "$POLICY" \\
+        --prior_weights "$PRIOR" --mineclip_weights "$MINECLIP" --cond_scale $GUIDANCE
+END
