@@ -115,7 +115,7 @@ def test_a_copy_of_the_template_is_edited_and_run(shell):
     flags = read_metadata(steve1 / "my_task.weights")["flags"]
     assert flags["freeze"] == []
     assert flags["mineclip_embed_dim"] is None
-    assert (flags["augment"], flags["gradient_checkpointing"], flags["compile"]) == (False, False, False)
+    assert (flags["augment"], flags["gradient_checkpointing"], flags["compile"]) == (False, True, False)
     assert (data / "finetuning_checkpoint" / "logs" / "curves.png").exists()
     assert "is trained" in shell("bash 3_train_my_task.sh")
 
@@ -132,7 +132,7 @@ def test_the_template_s_options_reach_training(shell):
         FREEZE="img_process recurrent_layer",
         MINECLIP_EMBED_DIM=8,
         AUGMENT="True",
-        GRADIENT_CHECKPOINTING="True",
+        GRADIENT_CHECKPOINTING="False",
         EARLY_STOPPING_PATIENCE=3,
         WEIGHT_DECAY=0,
         MAX_GRAD_NORM=1,
@@ -142,7 +142,7 @@ def test_the_template_s_options_reach_training(shell):
     flags = read_metadata(steve1 / "options.weights")["flags"]
     assert flags["freeze"] == ["img_process", "recurrent_layer"]
     assert flags["mineclip_embed_dim"] == 8
-    assert (flags["augment"], flags["gradient_checkpointing"], flags["compile"]) == (True, True, False)
+    assert (flags["augment"], flags["gradient_checkpointing"], flags["compile"]) == (True, False, False)
     assert (flags["early_stopping_patience"], flags["max_grad_norm"], flags["seed"]) == (3, 1, 5)
     changed = trained_tensors(steve1 / "options.weights", steve1 / "steve1.weights")
     assert {name.split(".")[0] for name in changed} == {"net", "pi_head"}
