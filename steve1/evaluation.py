@@ -183,8 +183,9 @@ def evaluation(films: Sequence[Episode], measures: Sequence[str]) -> dict[str, A
 def table(films: Sequence[Episode], measures: Sequence[str]) -> str:
     """The counts of all films, a line a prompt (and agent, and scale), over its seeds."""
     groups = groups_of(films)
-    agents, scales = ({getattr(g, name) for g in groups} for name in ("agent", "cond_scale"))
-    extra = [name for name, many in (("agent", agents), ("guidance", scales - {None})) if len(many) > 1]
+    agents = {group.agent for group in groups}
+    scales = {group.cond_scale or 0.0 for group in groups if group.kind != "no_goal"}
+    extra = [name for name, many in (("agent", agents), ("guidance", scales)) if len(many) > 1]
 
     def cell(group: Group, name: str) -> str:
         values = list(group.values(name).values())

@@ -19,7 +19,7 @@ from steve1.config import FPS
 from steve1.files import remove_partials, whole_file
 
 _FONT, _SCALE, _LINE, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 20, 10
-_GAP = 4  # white pixels between two agents' pictures
+_GAP = 8  # pixels between two agents' pictures
 _BT709 = 1
 _LIMITED_RANGE = 1
 
@@ -66,7 +66,7 @@ class SideBySide:
                 self._ended[side] = True
             text = f"{label} (ended)" if self._ended[side] else label
             halves += [np.vstack([caption_strip(text, known.shape[1], rows=1), self._last[side]])]  # type: ignore[list-item]
-            halves += [np.full((len(halves[0]), _GAP, 3), 255, np.uint8)]
+            halves += [np.full((len(halves[0]), _GAP, 3), 40, np.uint8)]
         return np.hstack(halves[:-1])
 
 
@@ -119,7 +119,8 @@ class Film:
                 "this PyAV has no H.264 encoder (libx264); install it with pip install --force-reinstall av"
             ) from None
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "23", "preset": "veryfast"}
+        # With x264's mbtree the same pictures don't always give the same file, at widths that 128 doesn't divide.
+        stream.options = {"crf": "23", "preset": "veryfast", "x264-params": "mbtree=0"}
         context = stream.codec_context
         # Several films are written at once; a thread each is enough.
         context.thread_count = 1

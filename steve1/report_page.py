@@ -35,7 +35,10 @@ for (const video of document.querySelectorAll('video[src^="data:"]'))
 
 
 def page(content: Mapping[str, Any], films: Sequence[Episode], inside: set[Path], folder: Path) -> str:
-    """The page of what ``steve1.report.collect`` found. ``inside``: videos that go into it. ``folder``: where it will be."""
+    """The page of what ``steve1.report.collect`` found.
+
+    ``inside``: videos that go into it. ``folder``: where it will be, for the links to the others.
+    """
     groups, agents = content["groups"], [agent["label"] or "agent" for agent in content["agents"]]
     settings = content["settings"]
     episodes = sum(len(group["episodes"]) for group in groups)
@@ -141,8 +144,10 @@ def _flat(content: Mapping[str, Any]) -> str:
     return f'<p class="note">{words}</p>' if words else ""
 
 
-def _scales(groups: Sequence[Mapping[str, Any]]) -> set[float]:
-    return {group["cond_scale"] or 0.0 for group in groups if group["kind"] != "no_goal"}
+def _is_sweep(groups: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether some prompt was played at several guidance scales."""
+    plays = {(group["kind"], group["prompt"], group["cond_scale"]) for group in groups}
+    return len(plays) > len({play[:2] for play in plays})
 
 
 def _title(name: str) -> str:
@@ -151,7 +156,7 @@ def _title(name: str) -> str:
 
 def _figures(content: Mapping[str, Any], agents: Sequence[str]) -> str:
     groups = content["groups"]
-    if len(_scales(groups)) > 1:
+    if _is_sweep(groups):
         return ""  # what follows shows the same by scale
     drawn, names = [], _shown(content)
     for name in names:
@@ -186,7 +191,7 @@ def _place(group: Mapping[str, Any], agents: Sequence[str]) -> int:
 def _sweep(content: Mapping[str, Any], agents: Sequence[str]) -> str:
     groups = [group for group in content["groups"] if group["kind"] != "no_goal"]
     bare = [group for group in content["groups"] if group["kind"] == "no_goal"]
-    if len(_scales(groups)) < 2:
+    if not _is_sweep(groups):
         return ""
     parts = []
     for kind, prompt in dict.fromkeys((group["kind"], group["prompt"]) for group in groups):
@@ -241,7 +246,7 @@ def _scores(content: Mapping[str, Any], agents: Sequence[str]) -> str:
             for group in groups
             if (group["kind"], group["prompt"], group["cond_scale"]) == (kind, prompt, scale)
         ]
-        words = html.escape(prompt) + (f", scale {scale or 0:g}" if len(_scales(groups)) > 1 else "")
+        words = html.escape(prompt) + (f", scale {scale or 0:g}" if _is_sweep(groups) else "")
         drawn.append(chart(words, "", charts.curves(lines, "frame", "cosine")))
     if not drawn:
         return ""
@@ -302,7 +307,7 @@ def _seeds(film: Episode) -> str:
 def _all_figures(groups: Sequence[Mapping[str, Any]]) -> str:
     """Every measure of every group, and what the measures are."""
     known = [name for name in MEASURES if any(name in group["figures"] for group in groups)]
-    many = len({group["agent"] for group in groups}) > 1, len(_scales(groups)) > 1
+    many = len({group["agent"] for group in groups}) > 1, _is_sweep(groups)
     columns = [_label(group, *many) for group in groups]
     lines = [
         [

@@ -12,10 +12,11 @@ from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, make_models, same_actio
 
 from data.minecraft_dataset import _resized
 from steve1.checkpoints import load_model_file, save_weights
-from steve1.cli import UserError
+from steve1.cli import UsageError, UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import spaces
 from steve1.MineRLConditionalAgent import (
+    PRECISIONS,
     AgentBatch,
     MineRLConditionalAgent,
     agent_frame,
@@ -144,16 +145,58 @@ def test_without_a_seed_torchs_own_decides(agent):
     assert not all(map(same_action, runs[0], runs[2]))
 
 
-def test_four_worlds_play_as_four_single_runs(agent):
+@pytest.mark.parametrize(("deterministic", "ticks"), [(False, 220), (True, 60)])
+def test_four_worlds_play_as_four_single_runs(agent, deterministic, ticks):
+    """Action for action, though sums of a batch may differ in their last bits from those of a row."""
     seeds, wanted = [3, 4, 5, 6], goals(4)
     together = [PictureWorld() for _ in seeds]
-    play(agent.policy, together, seeds, wanted, 12, cond_scale=3.0)
+    play(agent.policy, together, seeds, wanted, ticks, 3.0, deterministic)
     for row, seed in enumerate(seeds):
         alone = PictureWorld()
-        play(agent.policy, [alone], [seed], wanted[row : row + 1], 12, cond_scale=3.0)
-        assert len(alone.actions) == 12
+        play(agent.policy, [alone], [seed], wanted[row : row + 1], ticks, 3.0, deterministic)
+        assert len(alone.actions) == ticks
         assert all(map(same_action, together[row].actions, alone.actions))
     assert not all(map(same_action, together[0].actions, together[1].actions))
+
+
+@pytest.mark.parametrize(("precision", "bound", "agreed"), [("bf16", 0.4, 0.8), ("fp16", 0.1, 0.95)])
+def test_half_precision_plays_nearly_as_float32(precision, bound, agreed):
+    """Of log-probs between -12 and -3, guided or not (guidance at 6 multiplies an error by up to 13).
+
+    fp16 is what a GPU would run: nothing may overflow, the mask of hidden frames neither.
+    """
+    torch.manual_seed(0)
+    policies = [MinecraftAgentPolicy(*load_model_file(TINY_POLICY)).eval() for _ in range(2)]
+    policies[1].load_state_dict(policies[0].state_dict())
+    policies[1].set_precision(PRECISIONS[precision])
+    assert {p.dtype for p in policies[1].net.parameters()} == {PRECISIONS[precision]}
+    assert {p.dtype for p in policies[1].pi_head.parameters()} == {torch.float32}
+    for scale, factor in ((None, 1), (6.0, 13)):
+        states = [policy.initial_state(16 if scale else 8) for policy in policies]
+        same: list[bool] = []
+        for step in range(12):
+            frames = np.stack([agent_frame(pov, (32, 32, 3)) for pov in povs(8, seed=step)])
+            obs = {"img": torch.from_numpy(frames), "mineclip_embed": goals(8)}
+            found = []
+            for which, policy in enumerate(policies):
+                best, states[which], log_probs = policy.act(
+                    obs, torch.full((8,), step == 0), states[which], stochastic=False, cond_scale=scale
+                )
+                found.append((best, log_probs))
+            for name in ("buttons", "camera"):
+                (ours, exact), (theirs, rounded) = ((best[name], probs[name]) for best, probs in found)
+                assert rounded.dtype == torch.float32
+                assert 0 < (rounded - exact).abs().max() < factor * bound
+                same += (ours == theirs).tolist()
+        if scale is None:
+            assert np.mean(same) > agreed
+
+
+def test_fp16_on_a_cpu_and_devices_that_are_not_there_are_refused():
+    with pytest.raises(UsageError, match=r"--precision fp16 needs a GPU; on a CPU use bf16"):
+        MineRLConditionalAgent(None, "cpu", *load_model_file(TINY_POLICY), precision="fp16")
+    with pytest.raises(UsageError, match=r"--device cuda:77 can't be used here"):
+        MineRLConditionalAgent(None, "cuda:77", *load_model_file(TINY_POLICY))
 
 
 def test_resetting_a_row_wipes_that_row_alone(agent):
