@@ -40,8 +40,8 @@ PROMISED = {
     "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale
         gameplay_length save_dirpath seed env minerl_python num_envs compare_weights visual_prompt visual_prompts_dir
         no_goal num_seeds seeds deterministic device precision measures score_every report report_embed_mb""",
-    "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host port env minerl_python
-        seed prompt cond_scale deterministic fps save_dirpath device precision""",
+    "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host port env
+        minerl_python seed prompt cond_scale deterministic fps save_dirpath device precision""",
 }
 # What answers --help must not load: together these take seconds.
 HEAVY = {

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+import tiny_agent
 import torch
-from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, load_script, make_models
+from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, load_script, make_models, picture_worlds
 from tiny_episodes import make_episode
 
 from data.video import decode
@@ -15,6 +17,7 @@ from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs.spaces import noop_action
 
 run_agent = load_script("run_agent.py")
+run, failure = partial(tiny_agent.film, run_agent), partial(tiny_agent.failure, run_agent)
 
 
 @pytest.fixture(scope="module")
@@ -33,27 +36,7 @@ def other(tmp_path_factory):
 
 @pytest.fixture
 def worlds(monkeypatch):
-    """Pictures instead of a game; the list of worlds that were made."""
-    made = []
-
-    def make_env(name, seed=None, minerl_python=None):
-        made.append(PictureWorld())
-        return made[-1]
-
-    monkeypatch.setattr("steve1.envs.make_env", make_env)
-    return made
-
-
-def run(models, folder, *flags):
-    run_agent.main(
-        [*models, "--save_dirpath", str(folder), "--gameplay_length", "5", "--device", "cpu", *flags]
-    )
-
-
-def failure(capsys, *argv):
-    with pytest.raises(SystemExit) as stopped:
-        run_agent.main(list(argv))
-    return stopped.value.code, capsys.readouterr().err
+    return picture_worlds(monkeypatch)
 
 
 def notes(folder):

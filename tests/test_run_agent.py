@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_agent
 import torch
 from conftest import VECTORS
-from tiny_agent import WIDTH, PictureWorld, load_script, make_models
+from tiny_agent import WIDTH, PictureWorld, load_script, make_models, picture_worlds
 
 from data.video import decode, video_info
 from steve1.checkpoints import dump_pickle, load_model_file, save_weights
@@ -20,6 +22,7 @@ from steve1.prompts import PUBLISHED_PROMPTS
 
 ROOT = Path(__file__).parents[1]
 run_agent = load_script("run_agent.py")
+run, failure = partial(tiny_agent.film, run_agent), partial(tiny_agent.failure, run_agent)
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +32,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def worlds(monkeypatch):
-    """Pictures instead of a game; the list of worlds that were made."""
-    made = []
-
-    def make_env(name, seed=None, minerl_python=None):
-        made.append(PictureWorld())
-        return made[-1]
-
-    monkeypatch.setattr("steve1.envs.make_env", make_env)
-    return made
-
-
-def run(models, folder, *flags):
-    run_agent.main(
-        [*models, "--save_dirpath", str(folder), "--gameplay_length", "5", "--device", "cpu", *flags]
-    )
-
-
-def failure(capsys, *argv):
-    with pytest.raises(SystemExit) as stopped:
-        run_agent.main(list(argv))
-    return stopped.value.code, capsys.readouterr().err
+    return picture_worlds(monkeypatch)
 
 
 def test_an_episode_in_blockworld(models, tmp_path, capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 import torch
 
 from data.text_alignment.vae import TranslatorVAE
@@ -92,6 +93,32 @@ class PictureWorld:
     def _obs(self):
         picture = np.roll(self._base, self._phase, axis=1)
         return {"pov": np.repeat(np.repeat(picture, 40, axis=0), 40, axis=1)}
+
+
+def picture_worlds(monkeypatch) -> list[PictureWorld]:
+    """Play in pictures instead of a game from now on; the list of worlds that were made."""
+    made: list[PictureWorld] = []
+
+    def make_env(name, seed=None, minerl_python=None):
+        made.append(PictureWorld())
+        return made[-1]
+
+    monkeypatch.setattr("steve1.envs.make_env", make_env)
+    return made
+
+
+def film(run_agent, models, folder, *flags) -> None:
+    """Run run_agent for five frames, or what ``flags`` say, into ``folder``."""
+    run_agent.main(
+        [*models, "--save_dirpath", str(folder), "--gameplay_length", "5", "--device", "cpu", *flags]
+    )
+
+
+def failure(run_agent, capsys, *argv) -> tuple[object, str]:
+    """The exit code and the words of a run that fails."""
+    with pytest.raises(SystemExit) as stopped:
+        run_agent.main(list(argv))
+    return stopped.value.code, capsys.readouterr().err
 
 
 def same_action(ours, theirs) -> bool:
