@@ -45,7 +45,7 @@ def page(content: Mapping[str, Any], films: Sequence[Episode], inside: set[Path]
     facts = {
         "episodes": f"{episodes:,}",
         "prompts": f"{len({(g['kind'], g['prompt']) for g in groups if g['kind'] != 'no_goal'})}",
-        "seeds": content["seeds"],
+        "of worlds and sampling": content["seeds"],
         "frames an episode (20 a second)": _said(settings.get("gameplay_length")),
         "world": _said(settings.get("world")).removesuffix("Env"),
         "actions": _said(settings.get("deterministic")).replace("False", "sampled").replace("True", "best"),

@@ -31,7 +31,7 @@ class SeedList:
 def counted(first: int, n: int) -> SeedList:
     """The ``n`` seeds from ``first`` upward, each for its world and its sampling alike."""
     seeds = tuple(Seed(seed, seed) for seed in range(first, first + n))
-    return SeedList(f"{first}" if n == 1 else f"{first} to {first + n - 1}", seeds)
+    return SeedList(f"seed {first}" if n == 1 else f"seeds {first} to {first + n - 1}", seeds)
 
 
 def read_seeds(source: str, n: int | None = None) -> SeedList:

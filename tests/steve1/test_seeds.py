@@ -30,7 +30,7 @@ def test_the_first_of_a_list_say_so():
     assert some.seeds == read_seeds("evaluation").seeds[:3]
     assert some.name == "steve1-evaluation-1, the first 3 of 32"
     assert counted(5, 2).seeds == (Seed(5, 5), Seed(6, 6))
-    assert (counted(5, 2).name, counted(5, 1).name) == ("5 to 6", "5")
+    assert (counted(5, 2).name, counted(5, 1).name) == ("seeds 5 to 6", "seed 5")
 
 
 @pytest.mark.parametrize(
