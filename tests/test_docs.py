@@ -28,3 +28,39 @@ def test_fidelity_names_a_test_for_every_detail():
     for line in (ROOT / "docs" / "fidelity.md").read_text().splitlines():
         if re.match(r"\| \d+ \|", line):
             assert re.search(r"`tests/[\w/]+\.py::\w+` \|$", line), line
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them: letters, digits, hyphens; blanks become hyphens."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in re.findall(r"^#+ (.+)$", text, re.M)]
+    return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_heading_finds_it(page):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+        assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
+
+
+def fenced(page):
+    """The fenced blocks of a page, with whether they are run; without comments, which are translated."""
+    blocks = re.findall(r"^(<!-- run -->\n)?```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)
+    return [(run, kind, re.sub(r"[ \t]*# .*$", "", body, flags=re.M)) for run, kind, body in blocks]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/finetuning.md"])
+def test_both_languages_have_the_same_commands_tables_and_headings(name):
+    english, chinese = ROOT / name, ROOT / name.replace(".md", ".zh-CN.md")
+    assert fenced(english) == fenced(chinese)
+    for what in (r"^(#+) ", r"^\|", r"^!\["):
+        counts = [re.findall(what, page.read_text(), re.M) for page in (english, chinese)]
+        assert counts[0] == counts[1], what
+    code = [spans(page) for page in (english, chinese)]
+    assert code[0] == code[1]
+
+
+def spans(page):
+    """What stands between single backticks, wherever lines end."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    return {re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", text)}
