@@ -64,3 +64,17 @@ def spans(page):
     """What stands between single backticks, wherever lines end."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
     return {re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", text)}
+
+
+def test_troubleshooting_quotes_sentences_that_the_code_says():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = page.split("## It ends with a sentence")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    source = "".join(
+        p.read_text() for top in ("steve1", "data", "training") for p in (ROOT / top).rglob("*.py")
+    )
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # sentences run over several literals
+    source = re.sub(r"\{[^{}]*\}", "…", source)
+    assert len(rows) > 15
+    for sentence in (s for row in rows for s in re.findall(r"`([^`]+)`", row)):
+        assert sentence in source, sentence
