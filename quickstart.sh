@@ -93,7 +93,7 @@ films() {
         --prior_weights "$PRIOR" --mineclip_weights "$MINECLIP" --gameplay_length "$VIDEO_FRAMES" --num_envs 4 \
         --text_cond_scale "$GUIDANCE" \
         --custom_text_prompt "look at the sky" "dig as far as possible" "open inventory" "go explore" \
-        --seed 1000000 --save_dirpath "$Q/generated_videos"
+        --seed 1000000 --save_dirpath "$Q/generated_videos" --report "$Q/films.html"
 }
 steering() {
     python benchmarks/steering.py --in_model "$MODEL" --in_weights "$POLICY" --prior_weights "$PRIOR" \
@@ -113,6 +113,7 @@ python benchmarks/quickstart_report.py --data_root "$Q"
 
 cat <<END
 
+The films and their figures on one page: $Q/films.html
 Play with it, in a page of this machine:
     .venv/bin/python run_interactive.py --env blockworld --in_model $MODEL --in_weights "$POLICY" \\
         --prior_weights "$PRIOR" --mineclip_weights "$MINECLIP" --cond_scale $GUIDANCE
