@@ -16,10 +16,11 @@ The same command run again goes on where it stopped.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any
 
-from steve1.cli import boolean, count, entry_point, number, report_all
+from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import data_root, logs_dir
 from training.parts import unknown_parts
 
@@ -252,9 +253,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     report_all(flag_problems(args))
 
+    import torch
+
     from training.trainer import Trainer
 
-    Trainer(args).run()
+    try:
+        trainer = Trainer(args)
+    except (UserError, OSError):
+        if os.environ.get("RANK", "0") != "0":  # all processes find the same; one says so
+            raise SystemExit(1) from None
+        raise
+    try:
+        trainer.run()
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU's memory is full ({str(error).partition('.')[0]}); add --gradient_checkpointing, or halve "
+            "--batch_size and double --gradient_accumulation_steps (docs/finetuning.md has a table)"
+        ) from None
 
 
 if __name__ == "__main__":

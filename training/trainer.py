@@ -183,8 +183,10 @@ class Trainer:
             self._validate()
         self._checkpoint()
         self._save_weights("")
-        best = f"{progress.best_val_loss} at step {progress.best_step}"
-        say(f"Done: {self.out} after {self._frames():_} frames, best validation loss {best}")
+        best = ""
+        if progress.best_val_loss is not None:
+            best = f", best validation loss {progress.best_val_loss:.3f} at step {progress.best_step}"
+        say(f"Done: {self.out} after {self._frames():_} frames{best}")
         self.reporter.draw_curves()
         self.reporter.close()
         self.accelerator.end_training()

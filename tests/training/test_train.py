@@ -267,3 +267,24 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_checkpoint(flags, tmp_pa
     assert stopped.value.code == 1
     assert "the disk is full" in capsys.readouterr().err
     assert not list((tmp_path / "ck").glob("checkpoint_*"))
+
+
+def test_a_full_gpu_is_one_sentence_with_the_remedy(flags, capsys, monkeypatch):
+    def full(*_args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has ...")
+
+    monkeypatch.setattr(trainer.Trainer, "_step", full)
+    with pytest.raises(SystemExit) as stopped:
+        train.main(flags)
+    assert stopped.value.code == 1
+    error = capsys.readouterr().err
+    assert "the GPU's memory is full (CUDA out of memory); add --gradient_checkpointing, or halve" in error
+    assert "Traceback" not in error
+
+
+def test_of_several_processes_one_says_what_is_wrong(flags, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as refused:
+        train.main([*flags, "--in_model", "nowhere.model"])
+    assert refused.value.code == 1
+    assert capsys.readouterr().err == ""
