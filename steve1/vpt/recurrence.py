@@ -87,10 +87,9 @@ class RelativeAttention(nn.Module):
         distance = torch.arange(time, device=x.device)[:, None] + past - key_position  # [T, M+T]
         near = (distance >= 0) & (distance < max(self.maxlen, 1))
         visible = valid[:, None, :] & near if self.causal else valid[:, None, :].expand(-1, time, -1)
-        hidden = max(-1e9, torch.finfo(q.dtype).min)
-        bias = torch.zeros_like(visible, dtype=q.dtype).masked_fill(~visible, hidden)[
-            :, None
-        ]  # [B, 1, T, M+T]
+        hidden = max(-1e9, torch.finfo(q.dtype).min)  # float16 holds no -1e9
+        bias = torch.zeros_like(visible, dtype=q.dtype).masked_fill(~visible, hidden)
+        bias = bias[:, None]  # [B, 1, T, M+T]
         if self.maxlen:
             coefficients = self.r_layer(x).unflatten(-1, (self.heads, N_RELATIVE_BASES))  # [B, T, h, n]
             bases = self.b_nd[:, distance.clamp(0, self.maxlen - 1)] * near  # [n, T, M+T]
