@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from steve1.cli import UserError, count, entry_point, number, report_all
-from steve1.config import data_root
+from data.item_flags import add_item_flags, add_list_flags, item_problems, too_small
+from steve1.cli import UserError, count, entry_point, report_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,27 +36,15 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     group = parser.add_argument_group("data")
-    group.add_argument("--sampling", default="neurips", help="name of the sampling")
-    group.add_argument(
-        "--sampling_dir", default=str(data_root() / "samplings"), help="folder of the samplings"
-    )
-    group.add_argument(
-        "--data_limit", type=count, default=0, help="use only the first N training episodes; 0: all"
-    )
+    add_list_flags(group)
     group.add_argument("--num_workers", type=count, default=0, help="processes that load data; 0: this one")
     group.add_argument(
         "--in_model",
         default=None,
         help="architecture whose img_shape pictures are resized to; none: as stored, 128x128",
     )
-    group = parser.add_argument_group("items and goals")
-    group.add_argument("--T", type=count, default=640, help="frames in an item, a multiple of trunc_t")
-    group.add_argument(
-        "--trunc_t", type=count, default=64, help="frames between two cuts of the backpropagation"
-    )
-    group.add_argument("--p_uncond", type=number, default=0.1, help="share of items without a goal; 0: none")
-    group.add_argument("--min_btwn_goals", type=count, default=15, help="smallest gap between goals, frames")
-    group.add_argument("--max_btwn_goals", type=count, default=200, help="gaps stay below this many frames")
+    add_item_flags(parser)
+    group = parser.add_argument_group("batch")
     group.add_argument("--batch_size", type=count, default=12, help="items")
     group.add_argument("--seed", type=count, default=0, help="of the order, the goals and the dropout")
     group = parser.add_argument_group("picture")
@@ -69,24 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def flag_problems(args: argparse.Namespace) -> list[str]:
     """Everything that is wrong with the flags by themselves, one sentence each."""
-    problems = [
-        f"--{name} is {getattr(args, name)}; it must be at least {least}"
-        for least, names in {
-            1: ("T", "trunc_t", "batch_size", "columns", "min_btwn_goals"),
-            0: ("num_workers", "data_limit", "seed"),
-        }.items()
-        for name in names
-        if getattr(args, name) < least
-    ]
-    if args.T >= 1 and args.trunc_t >= 1 and args.T % args.trunc_t:
-        lower = max(args.T // args.trunc_t, 1) * args.trunc_t
-        problems.append(f"--T {args.T} is not a multiple of --trunc_t {args.trunc_t}; use --T {lower}")
-    if args.min_btwn_goals >= args.max_btwn_goals:
-        problems.append(
-            f"--min_btwn_goals {args.min_btwn_goals} must be below --max_btwn_goals {args.max_btwn_goals}"
-        )
-    if not 0 <= args.p_uncond <= 1:
-        problems.append(f"--p_uncond is {args.p_uncond}; it is a probability from 0 to 1")
+    problems = item_problems(args)
+    problems += too_small(args, 1, ("batch_size", "columns")) + too_small(args, 0, ("num_workers", "seed"))
     if not args.output.endswith(".png"):
         problems.append(f"--output {args.output} must end in .png")
     return problems

@@ -20,6 +20,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from data.item_flags import add_item_flags, add_list_flags, item_problems, too_small
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import data_root, logs_dir
 from training.parts import unknown_parts
@@ -63,15 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     group = parser.add_argument_group("data")
-    group.add_argument(
-        "--sampling", default="neurips", help="name of the sampling (its NAME_train.txt, NAME_val.txt)"
-    )
-    group.add_argument(
-        "--sampling_dir", default=str(data_root() / "samplings"), help="folder of the samplings"
-    )
-    group.add_argument(
-        "--data_limit", type=count, default=0, help="use only the first N training episodes; 0: all"
-    )
+    add_list_flags(group)
     group.add_argument(
         "--num_workers", type=count, default=4, help="processes that load data; 0: the main one does"
     )
@@ -89,14 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         **switch,
     )
 
-    group = parser.add_argument_group("items and goals")
-    group.add_argument("--T", type=count, default=640, help="frames in an item, a multiple of trunc_t")
-    group.add_argument(
-        "--trunc_t", type=count, default=64, help="frames between two cuts of the backpropagation"
-    )
-    group.add_argument("--p_uncond", type=number, default=0.1, help="share of items without a goal; 0: none")
-    group.add_argument("--min_btwn_goals", type=count, default=15, help="smallest gap between goals, frames")
-    group.add_argument("--max_btwn_goals", type=count, default=200, help="gaps stay below this many frames")
+    add_item_flags(parser)
 
     group = parser.add_argument_group("optimization")
     group.add_argument("--batch_size", type=count, default=12, help="items per process and step")
@@ -188,46 +174,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def flag_problems(args: argparse.Namespace) -> list[str]:
     """Everything that is wrong with the flags by themselves, one sentence each."""
-    problems = []
-    at_least = {
-        1: [
-            "T",
-            "trunc_t",
-            "batch_size",
-            "gradient_accumulation_steps",
-            "n_frames",
-            "log_freq",
-            "val_every_nth",
-        ],
-        0: [
-            "num_workers",
-            "data_limit",
-            "warmup_frames",
-            "weight_decay",
-            "max_grad_norm",
-            "seed",
-            "val_freq",
-        ],
-    }
-    at_least[0] += ["val_freq_begin", "val_freq_switch_steps", "save_freq", "snapshot_every_n_frames"]
-    at_least[0] += ["early_stopping_patience"]
-    for least, names in at_least.items():
-        problems += [
-            f"--{name} is {getattr(args, name)}; it must be at least {least}"
-            for name in names
-            if getattr(args, name) < least
-        ]
-    if args.T >= 1 and args.trunc_t >= 1 and args.T % args.trunc_t:
-        lower = max(args.T // args.trunc_t, 1) * args.trunc_t
-        problems.append(f"--T {args.T} is not a multiple of --trunc_t {args.trunc_t}; use --T {lower}")
-    if args.min_btwn_goals < 1:
-        problems.append(f"--min_btwn_goals is {args.min_btwn_goals}; it must be at least 1")
-    if args.min_btwn_goals >= args.max_btwn_goals:
-        problems.append(
-            f"--min_btwn_goals {args.min_btwn_goals} must be below --max_btwn_goals {args.max_btwn_goals}"
-        )
-    if not 0 <= args.p_uncond <= 1:
-        problems.append(f"--p_uncond is {args.p_uncond}; it is a probability from 0 to 1")
+    problems = item_problems(args)
+    problems += too_small(
+        args, 1, ("batch_size", "gradient_accumulation_steps", "n_frames", "log_freq", "val_every_nth")
+    )
+    problems += too_small(args, 0, ("num_workers", "warmup_frames", "weight_decay", "max_grad_norm", "seed"))
+    problems += too_small(
+        args, 0, ("val_freq", "val_freq_begin", "val_freq_switch_steps", "early_stopping_patience")
+    )
+    problems += too_small(args, 0, ("save_freq", "snapshot_every_n_frames"))
     if not args.learning_rate > 0:
         problems.append(f"--learning_rate is {args.learning_rate}; it must be above 0")
     if args.warmup_frames >= args.n_frames >= 1:
