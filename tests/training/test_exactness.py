@@ -125,23 +125,13 @@ def test_two_processes_of_two_items_equal_one_process_of_four(flags, tmp_path):
         torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("workers", ["2", "4"])
-def test_workers_change_nothing(flags, tmp_path, workers):
-    for number in ("0", workers):
+def test_workers_change_nothing(flags, tmp_path):
+    for number in ("0", "2", "4"):
         out = tmp_path / number
-        train.main(
-            [
-                *flags,
-                "--num_workers",
-                number,
-                "--checkpoint_dir",
-                str(out / "ck"),
-                "--out_weights",
-                f"{out}/o.weights",
-            ]
-        )
-    assert_equal_weights(tmp_path / "0" / "o.weights", tmp_path / workers / "o.weights")
-    assert losses(tmp_path / "0" / "ck", "loss/val") == losses(tmp_path / workers / "ck", "loss/val")
+        more = ["--num_workers", number, "--checkpoint_dir", str(out / "ck")]
+        train.main([*flags, *more, "--out_weights", f"{out}/o.weights"])
+        assert_equal_weights(tmp_path / "0" / "o.weights", out / "o.weights")
+        assert losses(tmp_path / "0" / "ck", "loss/val") == losses(out / "ck", "loss/val")
 
 
 def test_the_golden_curve(flags, tmp_path):
@@ -228,14 +218,13 @@ def test_checkpointed_activations_are_computed_again_and_give_the_same_gradients
 
 def test_bf16_changes_the_loss_by_less_than_two_percent(flags, tmp_path):
     flags = [*flags, *NO_STOPS, "--val_freq", "20", "--n_frames", str(20 * 16)]
-    for precision in ("no", "bf16"):
-        out = tmp_path / precision
-        command = [sys.executable, str(ROOT / "training" / "train.py"), *flags]
-        command += ["--checkpoint_dir", str(out), "--out_weights", f"{out}/o.weights"]
-        env = {**os.environ, "ACCELERATE_MIXED_PRECISION": precision}
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=env)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert f"precision {precision}" in done.stdout
+    train.main([*flags, "--checkpoint_dir", str(tmp_path / "no"), "--out_weights", f"{tmp_path}/no.weights"])
+    command = [sys.executable, str(ROOT / "training" / "train.py"), *flags]
+    command += ["--checkpoint_dir", str(tmp_path / "bf16"), "--out_weights", f"{tmp_path}/bf16.weights"]
+    env = {**os.environ, "ACCELERATE_MIXED_PRECISION": "bf16"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "precision bf16" in done.stdout
     for tag in ("loss/train", "loss/val"):
         full, half = (losses(tmp_path / precision, tag) for precision in ("no", "bf16"))
         assert full
