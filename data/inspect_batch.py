@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from data.item_flags import add_item_flags, add_list_flags, item_problems, too_small
-from steve1.cli import UserError, count, entry_point, report_all
+from steve1.cli import count, entry_point, report_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # ---- the batch, exactly as training loads it ----
     from torch.utils.data import DataLoader
 
-    from data.minecraft_dataset import ItemSampler, MinecraftDataset, load_sampling
+    from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_sampling
     from steve1.checkpoints import load_model_file
 
     img_size = None
@@ -91,11 +91,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         img_size=img_size,
     )
     places = next(iter(ItemSampler(len(dataset), args.batch_size, seed=args.seed)))
-    try:
-        loader: Any = DataLoader(cast("Any", dataset), batch_sampler=[places], num_workers=args.num_workers)
-        obs, actions, firsts = next(iter(loader))
-    except UserError as error:  # a worker's error comes with its traceback; the sentence is what counts
-        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+    loader: Any = DataLoader(cast("Any", dataset), batch_sampler=[places], num_workers=args.num_workers)
+    obs, actions, firsts = next(batches(loader))
     batch = {**obs, **actions, "firsts": firsts}
     arrays = {name: tensor.numpy() for name, tensor in batch.items()}
 

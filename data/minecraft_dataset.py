@@ -8,8 +8,9 @@ depend on the number of workers, and a resumed run sees what an unbroken one wou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -249,6 +250,17 @@ class ItemSampler:
 
     def _order(self, epoch: int) -> np.ndarray:
         return item_order(self.n_items, self.seed, epoch) if self.shuffle else np.arange(self.n_items)
+
+
+def batches(loader: Iterable[Any]) -> Generator[Any, None, None]:
+    """The batches of a torch DataLoader; closing this iterator ends the loader's workers.
+
+    A worker's :class:`~steve1.cli.UserError` comes wrapped in its traceback; here it is the sentence alone.
+    """
+    try:
+        yield from loader
+    except UserError as error:
+        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
 def load_sampling(sampling_dir: str | os.PathLike, name: str) -> tuple[list[str], list[str]]:

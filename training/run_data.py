@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator
 from typing import Any
 
 from torch.utils.data import DataLoader, Subset
 
-from data.minecraft_dataset import ItemSampler, MinecraftDataset, load_sampling
+from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_sampling
 from steve1.cli import UserError
 from training.provenance import dataset_provenance
 from training.stopping import end_workers_at_exit, ignore_stop_signals
@@ -49,7 +50,7 @@ class RunData:
         self.validation = MinecraftDataset(val_dirs, p_uncond=0.0, **common) if validating else None
         self.left_out = self.items.left_out + (self.validation.left_out if self.validation else [])
 
-    def train_loader(self, start_item: int) -> DataLoader:
+    def train_batches(self, start_item: int) -> Generator[Any, None, None]:
         """This process's batches of the run's stream of items, from place ``start_item`` on, without end."""
         sampler = ItemSampler(
             len(self.items),
@@ -59,21 +60,22 @@ class RunData:
             seed=self._args.seed,
             start_item=start_item,
         )
-        return self._loader(self.items, batch_sampler=sampler)
+        return self._batches(self.items, batch_sampler=sampler)
 
-    def val_loader(self) -> DataLoader:
+    def val_batches(self) -> Generator[Any, None, None]:
         """This process's share of the validation items."""
         assert self.validation is not None
         items = ValidationItems(self.validation, self._args.val_every_nth)
         mine = range(self._process, len(items), self._processes)
-        return self._loader(Subset(items, mine), batch_size=self._args.batch_size)
+        return self._batches(Subset(items, mine), batch_size=self._args.batch_size)
 
-    def _loader(self, dataset: Any, **how: Any) -> DataLoader:
+    def _batches(self, dataset: Any, **how: Any) -> Generator[Any, None, None]:
         end_workers_at_exit()
-        return DataLoader(
+        loader = DataLoader(
             dataset,
             num_workers=self._args.num_workers,
             worker_init_fn=ignore_stop_signals,
             pin_memory=self._pin,
             **how,
         )
+        return batches(loader)

@@ -193,7 +193,7 @@ class Trainer:
 
     def _train(self, stop: StopRequest) -> None:
         progress = self.progress
-        loader = iter(self.data.train_loader(progress.batches * self.global_batch))
+        loader = self.data.train_batches(progress.batches * self.global_batch)
         try:
             while not self._finished():
                 batch = self._next_batch(loader)
@@ -207,7 +207,7 @@ class Trainer:
                     self.memory, progress.piece = None, 0
                     progress.batches += 1
         finally:
-            del loader  # ends its workers now, not when an error's traceback is forgotten
+            loader.close()  # ends its workers now, not when an error's traceback is forgotten
 
     def _finished(self) -> bool:
         return self.progress.step >= self.total_steps or self._stopped_early()
@@ -242,10 +242,7 @@ class Trainer:
 
     def _next_batch(self, loader: Any) -> tuple:
         began = time.perf_counter()
-        try:
-            batch = next(loader)
-        except UserError as error:  # a worker's error comes with its traceback; the sentence is what counts
-            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+        batch = next(loader)
         self.waited += time.perf_counter() - began
         return batch
 
@@ -337,7 +334,7 @@ class Trainer:
         progress, say, began = self.progress, self.reporter.say, time.perf_counter()
         say(f"Running validation at step {progress.step}...")
         self.last_validation = progress.step
-        losses = validate(self.accelerator, self.policy, self.data.val_loader(), self.args.trunc_t)
+        losses = validate(self.accelerator, self.policy, self.data.val_batches(), self.args.trunc_t)
         self.reporter.metrics(progress.step, {**losses, "processed_frames": self._frames()})
         names = {
             "loss/val": "val_loss",

@@ -6,6 +6,8 @@ another item. A policy that follows its goals does best with the right ones and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -40,7 +42,7 @@ class ValidationItems(torch.utils.data.Dataset):
 
 @torch.no_grad()
 def validate(
-    accelerator: Accelerator, policy: nn.Module, loader: torch.utils.data.DataLoader, trunc_t: int
+    accelerator: Accelerator, policy: nn.Module, loader: Iterable[tuple], trunc_t: int
 ) -> dict[str, float]:
     """Mean negative log-probability of the actions, nats a frame, by TensorBoard tag.
 

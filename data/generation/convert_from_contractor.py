@@ -25,7 +25,13 @@ from pathlib import Path
 
 from data.generation.conversion import Ledger, Report, convert_here
 from data.generation.disk_space import FRAME_BYTES, MAX_FRAMES, RECORDING_BYTES, check_room, frames_of_lines
-from data.generation.episodes import EpisodeMaker, add_episode_flags, flag_problems, load_maker
+from data.generation.episodes import (
+    EpisodeMaker,
+    add_episode_flags,
+    flag_problems,
+    load_maker,
+    slice_problems,
+)
 from data.generation.recordings import BASE_URL, INDICES, Source, in_folder, read_index
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import data_root
@@ -205,12 +211,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
         problems.append(f"--num_episodes {args.num_episodes} is below 0; 0 converts all")
     if args.downloads < 0:
         problems.append(f"--downloads {args.downloads} is below 0; 0 downloads each recording in its turn")
-    if args.num_workers < 1:
-        problems.append(f"--num_workers {args.num_workers} is below 1")
-    elif not 0 <= args.worker_id < args.num_workers:
-        problems.append(
-            f"--worker_id {args.worker_id} is not between 0 and --num_workers {args.num_workers} - 1"
-        )
+    problems += slice_problems(args)
     if args.index_file is not None and not os.path.isfile(args.index_file):
         problems.append(f"--index_file {args.index_file} does not exist; check the path")
     if args.local_dir is not None and not os.path.isdir(args.local_dir):

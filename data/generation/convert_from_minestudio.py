@@ -30,6 +30,7 @@ from data.generation.episodes import (
     add_episode_flags,
     flag_problems,
     load_maker,
+    slice_problems,
 )
 from steve1.cli import UserError, count, entry_point, report_all
 from steve1.config import data_root
@@ -184,12 +185,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
         problems.append("--output_dir is within --input_dir; choose another folder for the episodes")
     if args.num_episodes < 0:
         problems.append(f"--num_episodes {args.num_episodes} is below 0; 0 converts all")
-    if args.num_workers < 1:
-        problems.append(f"--num_workers {args.num_workers} is below 1")
-    elif not 0 <= args.worker_id < args.num_workers:
-        problems.append(
-            f"--worker_id {args.worker_id} is not between 0 and --num_workers {args.num_workers} - 1"
-        )
+    problems += slice_problems(args)
     if importlib.util.find_spec("lmdb") is None:
         problems.append("MineStudio's dataset is read with lmdb, which is not installed: pip install lmdb")
     return problems

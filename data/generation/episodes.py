@@ -234,6 +234,15 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
     return problems
 
 
+def slice_problems(args: argparse.Namespace) -> list[str]:
+    """What is wrong with ``--num_workers`` and ``--worker_id``, which slice of the work is this process's."""
+    if args.num_workers < 1:
+        return [f"--num_workers {args.num_workers} is below 1"]
+    if not 0 <= args.worker_id < args.num_workers:
+        return [f"--worker_id {args.worker_id} is not between 0 and --num_workers {args.num_workers} - 1"]
+    return []
+
+
 def load_maker(args: argparse.Namespace) -> EpisodeMaker:
     """Load MineCLIP, onto the GPU where there is one."""
     import torch

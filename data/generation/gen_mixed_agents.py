@@ -31,6 +31,7 @@ from data.generation.episodes import (
     add_episode_flags,
     flag_problems,
     load_maker,
+    slice_problems,
 )
 from data.generation.mixed_agents import PERFORM_SPIN_PROB, SWITCH_AGENT_PROB
 from steve1.cli import UserError, count, entry_point, number, report_all
@@ -314,7 +315,7 @@ def _probability(text: str) -> float:
 
 def _problems(args: argparse.Namespace) -> list[str]:
     problems = flag_problems(args) + missing_files(args, _MODELS) + missing_python(args)
-    for name in ("num_episodes", "max_timesteps", "num_workers"):
+    for name in ("num_episodes", "max_timesteps"):
         if getattr(args, name) < 1:
             problems.append(f"--{name} {getattr(args, name)} is below 1")
     for name in ("seed", "env_seed"):
@@ -328,10 +329,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
             f"--min_timesteps {args.min_timesteps} is above --max_timesteps {args.max_timesteps}, so no episode "
             "would be kept"
         )
-    if args.num_workers >= 1 and not 0 <= args.worker_id < args.num_workers:
-        problems.append(
-            f"--worker_id {args.worker_id} is not between 0 and --num_workers {args.num_workers} - 1"
-        )
+    problems += slice_problems(args)
     return problems
 
 

@@ -41,7 +41,7 @@ def test_it_shows_the_batch_that_training_begins_with(sampling, seen, tmp_path, 
     inspect_batch.main([*shared(sampling, "--num_workers", workers), "--output", str(output)])
     args = build_parser().parse_args([*shared(sampling, "--num_workers", "0"), "--out_weights", "x.weights"])
     data = RunData(args, img_size=(32, 32), process=0, processes=1, pin_memory=False)
-    obs, actions, firsts = next(iter(data.train_loader(0)))
+    obs, actions, firsts = next(data.train_batches(0))
     theirs = {**obs, **actions, "firsts": firsts}
     assert seen.keys() == theirs.keys()
     for name, tensor in theirs.items():

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch._dynamo.utils
 from conftest import TINY_POLICY, VECTORS, assert_equal_weights
 
 from data.minecraft_dataset import ItemSampler, MinecraftDataset
+from steve1 import embed_conditioned_policy
 from steve1.checkpoints import load_model_file, read_state_dict
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.vpt.recurrence import detach_state
@@ -170,11 +172,18 @@ def curve_of(flags, tmp_path, name, *more):
     return losses(out)
 
 
-def test_gradient_checkpointing_changes_no_loss(flags, tmp_path):
+def test_gradient_checkpointing_changes_no_loss(flags, tmp_path, monkeypatch):
+    used = []
+    original = embed_conditioned_policy.checkpoint
+    monkeypatch.setattr(
+        embed_conditioned_policy, "checkpoint", lambda *args, **how: used.append(1) or original(*args, **how)
+    )
     flags = [*flags, "--n_frames", str(10 * 16)]
     plain = curve_of(flags, tmp_path, "plain")
+    assert not used
     assert len(plain) == 10
     assert curve_of(flags, tmp_path, "other", "--gradient_checkpointing") == pytest.approx(plain, abs=1e-5)
+    assert used
 
 
 def test_compiling_changes_no_loss(flags, tmp_path):
@@ -185,7 +194,9 @@ def test_compiling_changes_no_loss(flags, tmp_path):
     flags = [*flags, "--in_model", str(tmp_path / "small.json"), "--n_frames", str(6 * 16)]
     plain = curve_of(flags, tmp_path, "plain")
     assert len(plain) == 6
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert curve_of(flags, tmp_path, "other", "--compile") == pytest.approx(plain, abs=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > graphs
     assert (
         read_state_dict(tmp_path / "other" / "o.weights").keys()
         == read_state_dict(tmp_path / "plain" / "o.weights").keys()

@@ -156,17 +156,21 @@ def test_a_mistake_does_not_cost_the_checkpoint_that_was_to_be_reset(flags, tmp_
     assert checkpoints(tmp_path / "ck") == kept
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(("part", "workers"), [("train", "0"), ("train", "2"), ("val", "2")])
 def test_a_broken_episode_stops_the_run_with_one_sentence_and_no_worker_is_left(
-    flags, sampling, tmp_path, workers
+    flags, sampling, tmp_path, part, workers
 ):
     broken = sampling / "episodes" / "broken"
     shutil.copytree(sampling / "episodes" / "e0", broken, dirs_exist_ok=True)
     for picture in sorted((broken / "frames").iterdir())[20:30]:
         picture.write_bytes(b"no picture")
-    (sampling / "broken_train.txt").write_text(f"{broken}\n")
-    (sampling / "broken_val.txt").write_text("")
-    more = ["--sampling", "broken", "--val_freq", "0", "--val_freq_begin", "0", "--num_workers", workers]
+    for name in ("train", "val"):
+        (sampling / f"broken_{name}.txt").write_text(
+            f"{broken if name == part else broken.with_name('e1')}\n"
+        )
+    more = ["--sampling", "broken", "--num_workers", workers]
+    if part == "train":
+        more += ["--val_freq", "0", "--val_freq_begin", "0"]
     command = [sys.executable, str(ROOT / "training" / "train.py"), *flags, *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
