@@ -36,9 +36,9 @@ from steve1.flags import (
     missing_files,
     missing_python,
 )
-from steve1.measures import MEASURES, PUBLISHED_MEASURES
-from steve1.prompts import PUBLISHED_PROMPTS
-from steve1.seeds import SeedList, counted, read_seeds
+from steve1.playing.measures import MEASURES, PUBLISHED_MEASURES
+from steve1.playing.prompts import PUBLISHED_PROMPTS
+from steve1.playing.seeds import SeedList, counted, read_seeds
 from steve1.wanted import episodes, labels, slug, visual_problems, visual_source
 
 if TYPE_CHECKING:
@@ -308,8 +308,8 @@ def make_goals(
     import torch
 
     from data.text_alignment.vae import load_prior
-    from steve1.goals import load_text_goals, visual_goal
-    from steve1.scoring import EpisodeScore
+    from steve1.playing.goals import load_text_goals, visual_goal
+    from steve1.playing.scoring import EpisodeScore
 
     net = agents[0].policy.net
     width, device = net.mineclip_embed_dim, net.final_ln.weight.device
@@ -349,7 +349,7 @@ def make_goals(
 def episode_goal(args: argparse.Namespace, folder: Path, frame: int, width: int) -> torch.Tensor:
     """The stored embedding [E] of the 16 frames of an episode that end at ``frame``."""
     from data.EpisodeStorage import EpisodeStorage
-    from steve1.goals import check_made_by, fitting_goal
+    from steve1.playing.goals import check_made_by, fitting_goal
 
     episode, source = EpisodeStorage(folder), f"--visual_prompt {folder}:{frame}"
     if frame >= len(episode):

@@ -142,8 +142,8 @@ def load_models(
     import torch
 
     from data.text_alignment.vae import load_prior
-    from steve1.goals import load_text_goals
     from steve1.MineRLConditionalAgent import load_policy
+    from steve1.playing.goals import load_text_goals
 
     policy, weights_hash = load_policy(args.in_model, args.in_weights, args.device, args.precision)
     width = policy.net.mineclip_embed_dim

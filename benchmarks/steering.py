@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
 from steve1.config import version
 from steve1.flags import MODEL_FILES, add_model_flags, add_world_flags, missing_files, missing_python
-from steve1.prompts import BEHAVIOURS
+from steve1.playing.prompts import BEHAVIOURS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +101,8 @@ def make_goals(
     import numpy as np
 
     from data.text_alignment.vae import load_prior
-    from steve1.goals import load_text_goals
     from steve1.MineRLConditionalAgent import load_policy
+    from steve1.playing.goals import load_text_goals
 
     width = load_policy(args.in_model, args.in_weights, "cpu")[0].net.mineclip_embed_dim
     goals = load_text_goals(args, {args.in_weights: width}, load_prior)
@@ -135,7 +135,7 @@ def _play_batch(
 ) -> list[Figures]:
     import torch
 
-    from steve1.rollout import play
+    from steve1.playing.rollout import play
 
     envs = _worker["envs"][: len(seeds)]
     figures = play(_worker["policy"], envs, seeds, torch.from_numpy(goals), steps, cond_scale)
@@ -196,7 +196,7 @@ def judge(played: dict[str, list[Figures]]) -> dict[str, dict[str, Any]]:
     ``wins``: the intervals don't touch. ``paired_wins``: the paired difference's interval lies above 0.
     """
     from steve1.intervals import mean_interval, paired_difference
-    from steve1.measures import own_measure
+    from steve1.playing.measures import own_measure
 
     verdicts: dict[str, dict[str, Any]] = {}
     for name, rows in played.items():
@@ -223,7 +223,7 @@ def judge(played: dict[str, list[Figures]]) -> dict[str, dict[str, Any]]:
 def report(played: dict[str, list[Figures]], verdicts: dict[str, dict[str, Any]]) -> str:
     """Two tables: each behaviour's own measure against the baseline, and every prompt by every own measure."""
     from steve1.intervals import mean_interval
-    from steve1.measures import MEASURES
+    from steve1.playing.measures import MEASURES
     from steve1.tables import aligned
 
     def spread(interval: Sequence[float]) -> str:

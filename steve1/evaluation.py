@@ -12,7 +12,7 @@ from typing import Any
 
 from steve1.filming import Episode, read_sides
 from steve1.intervals import Interval, mean_interval, paired_difference
-from steve1.measures import MEASURES, own_measure
+from steve1.playing.measures import MEASURES, own_measure
 from steve1.tables import aligned
 
 MORE, LESS, OPEN = "more", "less", "not told apart"

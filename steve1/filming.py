@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steve1.config import version
-from steve1.prompts import PUBLISHED_PROMPTS
+from steve1.playing.prompts import PUBLISHED_PROMPTS
 
 if TYPE_CHECKING:
     import torch
 
     from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-    from steve1.scoring import EpisodeScore
+    from steve1.playing.scoring import EpisodeScore
 
 # Makes what scores the n-th film's episode, or None; called once for every agent.
 ScoreOf = Callable[[int], "EpisodeScore | None"]
@@ -145,7 +145,7 @@ def _film_batch(
 
     from steve1.files import write_json
     from steve1.film import Film, SideBySide
-    from steve1.rollout import Rollout
+    from steve1.playing.rollout import Rollout
 
     rows = range(len(batch))
     labels = [agent.label for agent in agents]

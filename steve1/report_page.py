@@ -12,8 +12,8 @@ from urllib.parse import quote
 from steve1 import charts
 from steve1.evaluation import LESS, MORE, spread, telling, who
 from steve1.filming import Episode, read_sides
-from steve1.measures import MEASURES
 from steve1.page import chart, data_uri, document, rows, tiles
+from steve1.playing.measures import MEASURES
 
 _STYLE = """
 .legend span { margin-right: 1.4em } .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 50%;

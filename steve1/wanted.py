@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from steve1.filming import Episode
-from steve1.prompts import PUBLISHED_PROMPTS
-from steve1.seeds import SeedList
+from steve1.playing.prompts import PUBLISHED_PROMPTS
+from steve1.playing.seeds import SeedList
 
 
 def slug(text: str) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny_agent import load_script, make_models
 
-from steve1.measures import MEASURES
+from steve1.playing.measures import MEASURES
 
 steering = load_script("benchmarks/steering.py")
 

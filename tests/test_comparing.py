@@ -128,7 +128,7 @@ def test_weights_of_another_architecture_are_refused(models, tmp_path, capsys):
 
 def test_the_evaluation_seeds_are_played_in_order(models, worlds, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "steve1.rollout.AgentBatch.act", lambda self, povs, goals: [noop_action() for _ in povs]
+        "steve1.playing.rollout.AgentBatch.act", lambda self, povs, goals: [noop_action() for _ in povs]
     )
     run(models, tmp_path, "--custom_text_prompt", "go", "--seeds", "evaluation", "--num_seeds", "2")
     played = notes(tmp_path)
@@ -160,7 +160,7 @@ def test_a_sweep_plays_every_scale(models, worlds, tmp_path, monkeypatch, capsys
         scales.append(self.cond_scale)
         return [noop_action() for _ in povs]
 
-    monkeypatch.setattr("steve1.rollout.AgentBatch.act", act)
+    monkeypatch.setattr("steve1.playing.rollout.AgentBatch.act", act)
     flags = ("--custom_text_prompt", "go", "--cond_scale", "0,2,4.5", "--no_goal", "--gameplay_length", "1")
     run(models, tmp_path, *flags, "--report", str(tmp_path / "report.html"))
     assert scales == [None, None, 2.0, 4.5]
@@ -182,7 +182,7 @@ def test_visual_prompts_from_pickles_and_from_episodes(models, worlds, tmp_path,
         played.append((self.cond_scale, goals[0].tolist()))
         return [noop_action() for _ in povs]
 
-    monkeypatch.setattr("steve1.rollout.AgentBatch.act", act)
+    monkeypatch.setattr("steve1.playing.rollout.AgentBatch.act", act)
     run(
         models,
         tmp_path / "films",

@@ -13,8 +13,8 @@ from steve1 import envs
 from steve1.checkpoints import load_model_file
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import WorldLost
-from steve1.measures import MEASURES
-from steve1.rollout import play
+from steve1.playing.measures import MEASURES
+from steve1.playing.rollout import play
 
 run_agent = load_script("run_agent.py")
 

@@ -17,8 +17,8 @@ from data.video import decode, video_info
 from steve1.checkpoints import dump_pickle, load_model_file, save_weights
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs.spaces import noop_action
-from steve1.measures import MEASURES
-from steve1.prompts import PUBLISHED_PROMPTS
+from steve1.playing.measures import MEASURES
+from steve1.playing.prompts import PUBLISHED_PROMPTS
 
 ROOT = Path(__file__).parents[1]
 run_agent = load_script("run_agent.py")
@@ -110,7 +110,7 @@ def test_the_published_prompts_text_and_visual(models, worlds, tmp_path, monkeyp
         played.append((self.cond_scale, goals))
         return [noop_action() for _ in povs]
 
-    monkeypatch.setattr("steve1.rollout.AgentBatch.act", act)
+    monkeypatch.setattr("steve1.playing.rollout.AgentBatch.act", act)
     run(
         models,
         tmp_path / "films",
@@ -150,7 +150,7 @@ def test_the_prior_is_sampled_once_an_episode_and_by_its_seed(models, worlds, tm
         played.setdefault(self, []).append(goals)
         return [noop_action() for _ in povs]
 
-    monkeypatch.setattr("steve1.rollout.AgentBatch.act", act)
+    monkeypatch.setattr("steve1.playing.rollout.AgentBatch.act", act)
     run(models, tmp_path / "a", "--custom_text_prompt", "go", "--num_seeds", "2", "--num_envs", "2")
     run(models, tmp_path / "b", "--custom_text_prompt", "go", "--seed", "1")
     run(models[:-2], tmp_path / "c", "--custom_text_prompt", "go")

@@ -24,7 +24,7 @@ from steve1.MineRLConditionalAgent import (
     minerl_actions,
     row_generator,
 )
-from steve1.rollout import play
+from steve1.playing.rollout import play
 from steve1.vpt.actions import N_BUTTON_ACTIONS, N_CAMERA_ACTIONS
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from steve1.evaluation import difference_table, differences, evaluation, groups_of, losses, table
 from steve1.filming import Episode
-from steve1.measures import MEASURES
+from steve1.playing.measures import MEASURES
 
 FIGURES = {
     "base": {"sky": (0.1, 0.2, 0.3), "": (0.0, 0.1, 0.0)},

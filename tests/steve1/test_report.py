@@ -13,7 +13,7 @@ from data.video import decode
 from steve1.charts import Curve, Row, curves, intervals, sweep, ticks
 from steve1.film import Film
 from steve1.filming import Episode
-from steve1.measures import MEASURES
+from steve1.playing.measures import MEASURES
 from steve1.report import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

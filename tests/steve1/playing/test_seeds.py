@@ -7,7 +7,7 @@ from tiny_agent import load_script
 
 from data.generation.record_blockworld import WORLDS
 from steve1.cli import UserError
-from steve1.seeds import EVALUATION_SEEDS, Seed, counted, read_seeds
+from steve1.playing.seeds import EVALUATION_SEEDS, Seed, counted, read_seeds
 
 
 def test_evaluation_worlds_are_apart_from_those_of_recorders_and_judges():

@@ -11,8 +11,8 @@ import torch
 from steve1.config import POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import WorldLost
-from steve1.measures import EpisodeMeasures
 from steve1.MineRLConditionalAgent import AgentBatch, row_generator
+from steve1.playing.measures import EpisodeMeasures
 
 # Called with (row, pov) for every picture that the agent acts on, in order.
 Watch = Callable[[int, np.ndarray], None]

@@ -55,7 +55,9 @@ MEASURES: dict[str, Measure] = {
     "in_water": Measure("share", "more", "frames with the feet in water (from the info)"),
     "underwater": Measure("share", "more", "frames with the head under water"),
     "attacking": Measure("share", "", "frames with attack held"),
-    "mineclip_score": Measure("cosine", "more", "mean MineCLIP score along the way (steve1/scoring.py)"),
+    "mineclip_score": Measure(
+        "cosine", "more", "mean MineCLIP score along the way (steve1/playing/scoring.py)"
+    ),
     "mineclip_best": Measure("cosine", "more", "highest MineCLIP score along the way"),
 }
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from steve1.envs.spaces import noop_action
 from steve1.intervals import mean_interval, t_quantile
-from steve1.measures import MEASURES, OWN_MEASURES, EpisodeMeasures, own_measure
-from steve1.prompts import BEHAVIOURS, PUBLISHED_PROMPTS
+from steve1.playing.measures import MEASURES, OWN_MEASURES, EpisodeMeasures, own_measure
+from steve1.playing.prompts import BEHAVIOURS, PUBLISHED_PROMPTS
 
 
 def obs(x=0.0, y=64.0, z=0.0, pitch=0.0, held=None, mined=None, air=300):

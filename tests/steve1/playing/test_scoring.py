@@ -6,7 +6,7 @@ import torch
 from tiny_mineclip import TINY_MINECLIP
 
 from steve1.mineclip import MineCLIP, embed_frames
-from steve1.scoring import EpisodeScore
+from steve1.playing.scoring import EpisodeScore
 
 
 @pytest.fixture(scope="module")

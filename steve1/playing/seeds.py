@@ -9,7 +9,7 @@ from pathlib import Path
 from steve1.cli import UserError
 
 # Comes with the repository. Its worlds are for measuring alone: nothing is trained, tuned or chosen on them.
-EVALUATION_SEEDS = Path(__file__).resolve().parent.parent / "configs" / "evaluation_seeds.json"
+EVALUATION_SEEDS = Path(__file__).resolve().parents[2] / "configs" / "evaluation_seeds.json"
 
 
 @dataclass(frozen=True)
