@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
 
     # ---- the address, before the models take their time ----
-    from steve1.interactive.server import listen, serve, url
+    from steve1.live.server import listen, serve, url
 
     listener = listen(args.host, args.port)
 
@@ -108,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     import asyncio
 
     from steve1.envs import make_env
-    from steve1.interactive.recorder import Prompt, Recorder
-    from steve1.interactive.session import Session
+    from steve1.live.recorder import Prompt, Recorder
+    from steve1.live.session import Session
 
     policy, goal_of, origin = load_models(args)
     args.save_dirpath.mkdir(parents=True, exist_ok=True)

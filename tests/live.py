@@ -6,9 +6,9 @@ import numpy as np
 from tiny_agent import WIDTH, PictureWorld
 
 from steve1.envs.spaces import noop_action
-from steve1.interactive import session as session_module
-from steve1.interactive.recorder import Prompt, Recorder
-from steve1.interactive.session import Session
+from steve1.live import session as session_module
+from steve1.live.recorder import Prompt, Recorder
+from steve1.live.session import Session
 
 PATIENCE = 30  # seconds that a test waits for what should come at once
 

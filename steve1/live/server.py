@@ -26,7 +26,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from steve1.cli import UserError
 from steve1.config import FPS
-from steve1.interactive.session import Session, View
+from steve1.live.session import Session, View
 
 PAGE = Path(__file__).with_name("page.html")
 MAX_PROMPT = 500  # characters; the tokenizer reads 75 tokens
@@ -115,7 +115,7 @@ class Viewer:
 
 
 class LiveServer:
-    """The web side of a :class:`~steve1.interactive.session.Session`, bound to ``host``. Lives in one event loop."""
+    """The web side of a :class:`~steve1.live.session.Session`, bound to ``host``. Lives in one event loop."""
 
     def __init__(self, session: Session, host: str) -> None:
         self._session, self._host = session, host

@@ -23,7 +23,7 @@ import torch
 from steve1.cli import UserError
 from steve1.config import FPS
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from steve1.interactive.recorder import Prompt, Recorder, SavedFilm
+from steve1.live.recorder import Prompt, Recorder, SavedFilm
 from steve1.MineRLConditionalAgent import AgentBatch, check_env, row_generator
 
 # The goal [E] of a text in a world with this seed; "" is no goal.

@@ -12,7 +12,7 @@ import pytest
 from live import PATIENCE, Live
 
 from steve1.cli import UserError
-from steve1.interactive.server import host_is_ours, listen, origin_is_ours, serve, url
+from steve1.live.server import host_is_ours, listen, origin_is_ours, serve, url
 
 
 class Page:
