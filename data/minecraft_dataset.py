@@ -17,6 +17,7 @@ import numpy as np
 from data.EpisodeStorage import EpisodeStorage
 from steve1.cli import UserError
 from steve1.config import FIRST_EMBED
+from steve1.files import read_text
 from steve1.vpt.actions import env_to_agent
 
 Item = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]
@@ -286,7 +287,7 @@ def read_list(path: str | os.PathLike) -> list[str]:
         raise UserError(
             f"there is no sampling {path}; create it with 2_create_sampling.sh or check --sampling and --sampling_dir"
         )
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in read_text(path).split("\n")]
     folders = [line for line in lines if line and not line.startswith("#")]
     for folder in folders:
         if not Path(folder).is_dir():

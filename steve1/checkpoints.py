@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from steve1.cli import UserError
 from steve1.config import MINECLIP_CONFIG, version
-from steve1.files import remove_partials, whole_file
+from steve1.files import read_text, remove_partials, whole_file
 from steve1.safe_pickle import dump_pickle, load_pickle
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _beside(path: str | os.PathLike) -> Path:
 
 def _read_json(path: str | os.PathLike) -> dict:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); mend it or make it again") from None
     if not isinstance(content, dict):

@@ -1,7 +1,8 @@
-"""Writing files and folders so that they are either whole or absent: write beside, then rename."""
+"""Files and folders that are either whole or absent (write beside, then rename); users' texts as editors save them."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import glob
 import json
@@ -12,6 +13,8 @@ import uuid
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
+
+from steve1.cli import UserError
 
 PARTIAL = ".partial"
 
@@ -92,3 +95,43 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` in UTF-8, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+# What editors write before a text to say how it is coded. UTF-32's begins as UTF-16's does, so it comes first.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """A text file that a user brings, as any editor saves it: UTF-8, or UTF-16 and UTF-32, with a mark or without.
+
+    The mark is no part of the text, and every line ends with ``\\n``. Other codings can't be told from each other
+    (a GBK file is a Latin-1 file too), so they are refused: :class:`~steve1.cli.UserError` names the file and line.
+    """
+    content = Path(path).read_bytes()
+    coding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    if coding is None:
+        coding = _unmarked(content)
+    try:
+        text = content.decode(coding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: it is no {coding.upper()} text (byte {content[error.start]:#04x}); save the file as "
+            "UTF-8 in your editor"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unmarked(content: bytes) -> str:
+    """UTF-8, but for a text whose ASCII letters have a zero byte beside them."""
+    start = content[:200]
+    if b"\0" in start:
+        even, odd = start[0::2].count(0), start[1::2].count(0)
+        return "utf-16-le" if odd > even else "utf-16-be"
+    return "utf-8"

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import MINECLIP_CONFIG
+from steve1.files import read_text
 
 if TYPE_CHECKING:
     from steve1.mineclip import MineCLIP
@@ -75,7 +76,7 @@ def load_config(name: str) -> dict:
     if name in PRESETS:
         return dict(PRESETS[name])
     try:
-        content = json.loads(Path(name).read_text(encoding="utf-8"))
+        content = json.loads(read_text(name))
     except FileNotFoundError:
         raise UserError(
             f"--config {name}: neither a file nor one of {', '.join(PRESETS)}; give one of these"

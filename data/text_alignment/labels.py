@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from steve1.cli import UserError
+from steve1.files import read_text
 
 WORDINGS_FILE = "wordings.json"
 
@@ -65,7 +66,7 @@ def load_wordings(path: str | os.PathLike) -> tuple[dict[str, list[str]], dict[s
     :class:`~steve1.cli.UserError` for anything else, and for a text that is both or that two behaviours have.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); mend it or make it again") from None
     if isinstance(content, dict) and isinstance(content.get("wordings"), dict):
@@ -116,10 +117,10 @@ _EXAMPLE = '{"episode": "NAME", "start": 40, "stop": 120, "behaviour": "dig", "t
 
 def _read(file: Path) -> list[Label]:
     labels = []
-    for number, raw in enumerate(file.read_bytes().split(b"\n"), 1):
+    for number, raw in enumerate(read_text(file).split("\n"), 1):
         if raw.strip():
             try:
-                labels.append(_label(json.loads(raw.decode("utf-8"))))
+                labels.append(_label(json.loads(raw)))
             except ValueError as error:
                 reason = str(error) if isinstance(error, _Wrong) else "it is torn or not JSON"
                 raise UserError(f"{file}, line {number}: {reason}; mend it, or leave it out") from None

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
-from steve1.files import whole_file, write_text
+from steve1.files import read_text, whole_file, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,11 +38,8 @@ if TYPE_CHECKING:
 
 
 def read_instructions(path: Path) -> list[str]:
-    """One instruction a line; blank lines and those that begin with # are left out. UserError for other text."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not text in UTF-8; write one instruction a line") from None
+    """One instruction a line; blank lines and those that begin with # are left out."""
+    lines = [line.strip() for line in read_text(path).split("\n")]
     return [line for line in lines if line and not line.startswith("#")]
 
 

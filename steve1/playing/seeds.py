@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steve1.cli import UserError
+from steve1.files import read_text
 
 # Comes with the repository. Its worlds are for measuring alone: nothing is trained, tuned or chosen on them.
 EVALUATION_SEEDS = Path(__file__).resolve().parents[2] / "configs" / "evaluation_seeds.json"
@@ -44,7 +45,7 @@ def read_seeds(source: str, n: int | None = None) -> SeedList:
     if not path.is_file():
         raise UserError(f"--seeds {source} is no file; give evaluation or a JSON file of seeds")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         name = str(content["name"])
         seeds = tuple(Seed(_seed(row["world"]), _seed(row["sampling"])) for row in content["seeds"])
     except (ValueError, KeyError, TypeError) as error:
