@@ -307,7 +307,6 @@ def make_goals(
     """A goal [E] for each film, what scores its episodes, and what is noted of all that in its JSON."""
     import torch
 
-    from data.text_alignment.vae import load_prior
     from steve1.playing.goals import load_text_goals, visual_goal
     from steve1.playing.scoring import EpisodeScore
 
@@ -317,7 +316,7 @@ def make_goals(
     note |= {"precision": args.precision, "device": device.type, "score_every": args.score_every}
     texts = None
     if args.score_every or any(film.kind == "text" for film in films):
-        texts = load_text_goals(args, {agent.note["in_weights"]: width for agent in agents}, load_prior)
+        texts = load_text_goals(args, {agent.note["in_weights"]: width for agent in agents})
         note |= texts.hashes()
         note["prior_weights"] = str(args.prior_weights) if args.prior_weights is not None else None
     goals: list[torch.Tensor] = []

@@ -141,13 +141,12 @@ def load_models(
     """The policy, what makes goals [E] of texts and seeds, and what each film's JSON notes of the weights."""
     import torch
 
-    from data.text_alignment.vae import load_prior
     from steve1.MineRLConditionalAgent import load_policy
     from steve1.playing.goals import load_text_goals
 
     policy, weights_hash = load_policy(args.in_model, args.in_weights, args.device, args.precision)
     width = policy.net.mineclip_embed_dim
-    goals = load_text_goals(args, {args.in_weights: width}, load_prior)
+    goals = load_text_goals(args, {args.in_weights: width})
 
     def goal_of(text: str, seed: int) -> torch.Tensor:
         return goals.goal(text, seed, args.deterministic) if text else torch.zeros(width)

@@ -100,12 +100,11 @@ def make_goals(
     """Goals of all episodes, float32 [n_seeds, E] a behaviour; zeros for the baseline."""
     import numpy as np
 
-    from data.text_alignment.vae import load_prior
     from steve1.MineRLConditionalAgent import load_policy
     from steve1.playing.goals import load_text_goals
 
     width = load_policy(args.in_model, args.in_weights, "cpu")[0].net.mineclip_embed_dim
-    goals = load_text_goals(args, {args.in_weights: width}, load_prior)
+    goals = load_text_goals(args, {args.in_weights: width})
     made = {
         name: np.stack([goals.goal(text, seed).numpy() for seed in seeds]) for name, text in texts.items()
     }

@@ -16,10 +16,10 @@ from data.EpisodeStorage import EpisodeStorage
 from data.generation import convert_custom_data, convert_from_contractor
 from data.minecraft_dataset import load_sampling
 from data.sampling import generate_sampling
-from data.text_alignment.vae import load_prior
 from steve1.checkpoints import load_model_file, load_weights, read_metadata, save_mineclip
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.mineclip import MineCLIP
+from steve1.prior import load_prior
 from training import train, train_prior
 
 N_LINES = 160

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from data.text_alignment.vae import TranslatorVAE
 from steve1.checkpoints import load_model_file, save_mineclip, save_weights, tensors_hash
 from steve1.config import MINECLIP_CONFIG
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import spaces
 from steve1.mineclip import MineCLIP
+from steve1.prior import TranslatorVAE
 
 TINY_POLICY = Path(__file__).parent / "tiny_policy.json"
 WIDTH = 8

@@ -29,7 +29,7 @@ from training.one_file_checkpoint import read_checkpoint, save_checkpoint
 if TYPE_CHECKING:
     import numpy as np
 
-    from data.text_alignment.vae import TranslatorVAE
+    from steve1.prior import TranslatorVAE
 
 # beta's default, as a multiple of its natural unit; benchmarks/prior_beta.py compares the choices.
 BETA_FACTOR = 0.1
@@ -74,7 +74,7 @@ class Training:
     ) -> None:
         import torch
 
-        from data.text_alignment.vae import TranslatorVAE
+        from steve1.prior import TranslatorVAE
 
         self.batch_size, self.beta, self.seed = batch_size, beta, seed
         order = torch.randperm(len(text), generator=self._generator(0))

@@ -1,14 +1,10 @@
-"""Goals to play by: from texts, through the prior, from visual prompts; and whether they suit the policy.
-
-The prior is any module ``prior(text [1, E], deterministic, generator) -> [1, E]`` (``data.text_alignment.vae``).
-"""
+"""Goals to play by: from texts, through the prior, from visual prompts; and whether they suit the policy."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,8 +13,7 @@ from steve1.checkpoints import load_mineclip, load_pickle, read_metadata, tensor
 from steve1.cli import UserError
 from steve1.mineclip import MineCLIP
 from steve1.MineRLConditionalAgent import row_generator
-
-Prior = Callable[..., torch.Tensor]
+from steve1.prior import TranslatorVAE, load_prior
 
 
 @torch.no_grad()
@@ -29,7 +24,7 @@ def text_embeds(mineclip: MineCLIP, texts: Sequence[str]) -> torch.Tensor:
 
 @torch.no_grad()
 def text_goal(
-    embed: torch.Tensor, prior: Prior | None, seed: int, deterministic: bool = False
+    embed: torch.Tensor, prior: TranslatorVAE | None, seed: int, deterministic: bool = False
 ) -> torch.Tensor:
     """An episode's goal [E] for a text's embedding [E]: the prior's sample for the episode's ``seed``.
 
@@ -41,9 +36,9 @@ def text_goal(
 
 
 class TextGoals:
-    """Goals of texts, each text embedded once. ``prior``: see :data:`Prior`; None makes the embedding the goal."""
+    """Goals of texts, each text embedded once. Without a prior a text's embedding is the goal."""
 
-    def __init__(self, mineclip: MineCLIP, prior: torch.nn.Module | None = None) -> None:
+    def __init__(self, mineclip: MineCLIP, prior: TranslatorVAE | None = None) -> None:
         self.mineclip, self.prior = mineclip, prior
         self._embeds: dict[str, torch.Tensor] = {}
 
@@ -63,12 +58,10 @@ class TextGoals:
         return {"prior_hash": prior, "mineclip_hash": tensors_hash(self.mineclip)}
 
 
-def load_text_goals(
-    args: argparse.Namespace, policies: Mapping[str | os.PathLike, int], load_prior: Callable[[Any], Any]
-) -> TextGoals:
+def load_text_goals(args: argparse.Namespace, policies: Mapping[str | os.PathLike, int]) -> TextGoals:
     """MineCLIP and prior by the flags of :func:`steve1.flags.add_model_flags`, checked against the policies.
 
-    ``policies``: the goal width of the policy of each weights file. ``load_prior``: reads a prior's weights.
+    ``policies``: the goal width of the policy of each weights file.
     """
     mineclip = load_mineclip(args.mineclip_weights, args.mineclip_config)
     prior = None if args.prior_weights is None else load_prior(args.prior_weights)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from data.text_alignment.vae import load_prior
 from steve1.checkpoints import dump_pickle, read_state_dict
+from steve1.prior import load_prior
 from training import train_prior
 from training.train_prior import default_beta, main
 
