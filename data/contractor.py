@@ -137,8 +137,8 @@ class Recording:
         The mouse cursor is drawn into them where a screen is open. Raises
         :class:`~steve1.cli.UserError` when the video can't be read at all.
         """
+        from blockworld.drawing.cursor import draw_cursor
         from data.video import Undecodable, decode, video_info
-        from steve1.cursor import draw_cursor
 
         actions = self.actions
         done = good = 0

@@ -26,9 +26,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from blockworld.players.wordings import HELD_OUT_WORDINGS, WORDINGS
 from steve1.cli import UserError, comma_list, count, entry_point, report_all
 from steve1.config import FIRST_EMBED, FPS, data_root
-from steve1.envs.blockworld.wordings import HELD_OUT_WORDINGS, WORDINGS
 from steve1.files import remove_partials, whole_file, write_json
 
 WORLDS = 1_000_000  # recordings play in worlds below this number
@@ -113,10 +113,10 @@ def record(output_dir: Path, settings: Settings, index: int) -> Counter[str]:
     """
     import numpy as np
 
+    from blockworld.players.director import play
     from data.contractor import parse_actions
     from data.generation.contractor_lines import LineWriter
     from steve1.envs import make_env
-    from steve1.envs.blockworld.director import play
 
     env = make_env("blockworld", world_seed(settings.seed, index))
     env.reset()

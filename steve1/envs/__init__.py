@@ -36,7 +36,7 @@ def make_env(
     if name == "auto":
         name = _choose(minerl_python)
     if name == "blockworld":
-        from steve1.envs.blockworld.env import BlockWorldEnv
+        from blockworld.env import BlockWorldEnv
 
         return BlockWorldEnv(seed=seed)
     if not _minerl_can_be_used(minerl_python):

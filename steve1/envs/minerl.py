@@ -53,7 +53,7 @@ class MineRLEnv:
         reset_timeout: float | None = None,
         step_timeout: float | None = None,
     ) -> None:
-        from steve1.envs import minerl_spaces
+        from steve1.envs import spaces
         from steve1.envs.minerl_process import find_python
 
         self._seed = seed
@@ -81,8 +81,8 @@ class MineRLEnv:
             raise
         self.versions = {"minerl": about["version"], "python": about["python"]}
         self.task = SimpleNamespace(**about["settings"])
-        self.action_space = minerl_spaces.space(about["spaces"]["action_space"])
-        self.observation_space = minerl_spaces.space(about["spaces"]["observation_space"])
+        self.action_space = spaces.space(about["spaces"]["action_space"])
+        self.observation_space = spaces.space(about["spaces"]["observation_space"])
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         """The world of the coming resets."""
@@ -179,7 +179,7 @@ def _seconds(name: str, given: float | None, default: float) -> float:
 
 def _check(about: dict[str, Any]) -> None:
     """Raise UserError where a started MineRL is not the one that the policies know."""
-    from steve1.envs.minerl_spaces import differences
+    from steve1.envs.spaces import differences
 
     found = about["settings"]
     problems = [

@@ -13,10 +13,10 @@ import pytest
 from conftest import VECTORS
 from minerl_standin import STANDIN, is_gone, use_standin
 
+from blockworld.env import BlockWorldEnv
 from steve1 import envs
 from steve1.cli import UserError
 from steve1.envs import WorldLost, make_env, minerl
-from steve1.envs.blockworld.env import BlockWorldEnv
 from steve1.envs.minerl import MineRLEnv
 from steve1.envs.spaces import noop_action
 from steve1.MineRLConditionalAgent import check_env

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import walking
-from steve1.envs.blockworld.env import BlockWorldEnv
+from blockworld import blocks as b
+from blockworld.env import BlockWorldEnv
+from blockworld.players import walking
 from steve1.vpt.actions import BIN_ANGLES, ENV_KEYS
 
 Action = dict[str, Any]
@@ -392,6 +392,6 @@ PLAYERS: dict[str, type[Behaviour]] = {
 }
 
 
-def known(behaviours: Iterable[str]) -> list[str]:
+def unknown(behaviours: Iterable[str]) -> list[str]:
     """Those names that no player has."""
     return [name for name in behaviours if name not in PLAYERS]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numba import njit
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld.env import BlockWorldEnv
-from steve1.envs.blockworld.physics import HALF_WIDTH, block_in
-from steve1.envs.blockworld.world import SIZE
+from blockworld import blocks as b
+from blockworld.env import BlockWorldEnv
+from blockworld.physics import HALF_WIDTH, block_in
+from blockworld.world import SIZE
 
 _BLOCKED, _WATER = -1, b.WATER
 _DROP = 3  # blocks that one walks down without a thought

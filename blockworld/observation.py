@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from steve1.envs import spaces
-from steve1.envs.blockworld.hands import Hands
-from steve1.envs.blockworld.inventory import OFFHAND, Inventory, Stack
-from steve1.envs.blockworld.light import FULL_LIGHT
-from steve1.envs.blockworld.physics import Player
-from steve1.envs.blockworld.world import SEA_LEVEL, World
+from blockworld import spaces
+from blockworld.hands import Hands
+from blockworld.inventory import OFFHAND, Inventory, Stack
+from blockworld.light import FULL_LIGHT
+from blockworld.physics import Player
+from blockworld.world import SEA_LEVEL, World
 
 FULL_AIR = 300
 _USES = {"wooden": 59, "stone": 131}  # of a tool of this material, until it would break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from steve1.envs.blockworld import blocks as b
+from blockworld import blocks as b
 
 SIZE, HEIGHT = 128, 72  # blocks in x and z (a power of two), blocks in y
 SEA_LEVEL = 28  # the highest layer of water

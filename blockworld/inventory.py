@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from steve1.envs.blockworld import crafting
+from blockworld import crafting
 
 Stack = tuple[str, int]
 

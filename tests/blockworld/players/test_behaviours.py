@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from blockworld import blocks as b
+from blockworld.players import walking
+from blockworld.players.behaviours import PLAYERS, action, towards, turn_between
+from blockworld.players.director import DECK, play
+from blockworld.players.wordings import HELD_OUT_WORDINGS, WORDINGS
 from steve1.envs import make_env
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import walking
-from steve1.envs.blockworld.director import DECK, play
-from steve1.envs.blockworld.players import PLAYERS, action, towards, turn_between
-from steve1.envs.blockworld.wordings import HELD_OUT_WORDINGS, WORDINGS
 from steve1.vpt.actions import BIN_ANGLES, agent_to_env, env_to_agent
 
 WORLDS, FRAMES = 2, 420

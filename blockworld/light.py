@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from steve1.envs.blockworld import blocks as b
+from blockworld import blocks as b
 
 # The ray caster's field holds one byte a cell. Below BLOCK: an empty box, its side in the lower four bits, FLAT set
 # where the box is one block high. Then BLOCK + a block's number; WATER + the side of a cube of water; SKY.

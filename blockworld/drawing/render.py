@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import light as lighting
-from steve1.envs.blockworld import textures
-from steve1.envs.blockworld.sprites import draw_things
-from steve1.envs.blockworld.things import Thing
+from blockworld import blocks as b
+from blockworld import light as lighting
+from blockworld.drawing import textures
+from blockworld.drawing.sprites import draw_things
+from blockworld.things import Thing
 
 FOV = 70.0  # degrees from top to bottom, as MineRL's
 SCALE = math.tan(math.radians(FOV / 2))

@@ -6,12 +6,12 @@ from collections import Counter
 
 import numpy as np
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import physics
-from steve1.envs.blockworld.inventory import OFFHAND, STACK, Inventory
-from steve1.envs.blockworld.physics import Hit, Player
-from steve1.envs.blockworld.things import Things
-from steve1.envs.blockworld.world import BUILD_LIMIT, World
+from blockworld import blocks as b
+from blockworld import physics
+from blockworld.inventory import OFFHAND, STACK, Inventory
+from blockworld.physics import Hit, Player
+from blockworld.things import Things
+from blockworld.world import BUILD_LIMIT, World
 
 BREAK_PAUSE = 5  # ticks between a broken block and the next, as in Minecraft
 USE_PAUSE = 4  # ticks between two blocks placed while use is held

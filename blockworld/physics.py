@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from steve1.envs.blockworld import blocks as b
+from blockworld import blocks as b
 
 HALF_WIDTH = 0.3
 TALL, TALL_SNEAKING = 1.8, 1.5

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from steve1.envs.blockworld import textures
-from steve1.envs.blockworld.inventory import HOTBAR, OFFHAND, RESULT, SLOTS, SQUARES, Inventory, Stack
+from blockworld.drawing import textures
+from blockworld.inventory import HOTBAR, OFFHAND, RESULT, SLOTS, SQUARES, Inventory, Stack
 
 WIDTH, HEIGHT = 640, 360
 DIM = 0.28  # brightness of the world behind a screen

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from conftest import VECTORS
 
+from blockworld import blocks as b
+from blockworld.env import BlockWorldEnv
+from blockworld.hands import BREAK_PAUSE
+from blockworld.spaces import Enum, noop_action
+from blockworld.window import MOUSE_PER_DEGREE
 from steve1.cli import UserError
 from steve1.envs import make_env
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld.env import BlockWorldEnv
-from steve1.envs.blockworld.hands import BREAK_PAUSE
-from steve1.envs.blockworld.window import MOUSE_PER_DEGREE
-from steve1.envs.spaces import Enum, noop_action
 
 MINERL = json.loads((VECTORS / "minerl_spaces.json").read_text())
 

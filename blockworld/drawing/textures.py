@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from steve1.envs.blockworld import blocks
+from blockworld import blocks
 
 SIZE = 16
 MIPS = 4  # full size, 8x8, 4x4, 2x2: farther blocks take coarser pictures, so that distance does not flicker

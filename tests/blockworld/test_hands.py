@@ -5,14 +5,14 @@ import functools
 import numpy as np
 import pytest
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import physics
-from steve1.envs.blockworld.env import BlockWorldEnv
-from steve1.envs.blockworld.hands import USE_PAUSE
-from steve1.envs.blockworld.inventory import OFFHAND, SLOTS
-from steve1.envs.blockworld.light import empty_boxes
-from steve1.envs.blockworld.things import LIFETIME, WAIT_SPILT, WAIT_THROWN
-from steve1.envs.blockworld.world import BUILD_LIMIT, HEIGHT, SIZE
+from blockworld import blocks as b
+from blockworld import physics
+from blockworld.env import BlockWorldEnv
+from blockworld.hands import USE_PAUSE
+from blockworld.inventory import OFFHAND, SLOTS
+from blockworld.light import empty_boxes
+from blockworld.things import LIFETIME, WAIT_SPILT, WAIT_THROWN
+from blockworld.world import BUILD_LIMIT, HEIGHT, SIZE
 
 FLOOR = 49
 

@@ -16,17 +16,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from steve1.cursor import draw_cursor
-from steve1.envs import spaces
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import observation, physics, screens, window
-from steve1.envs.blockworld.hands import SWING, Hands
-from steve1.envs.blockworld.inventory import HOTBAR, Inventory
-from steve1.envs.blockworld.physics import Hit, Player
-from steve1.envs.blockworld.render import Renderer
-from steve1.envs.blockworld.things import Things
-from steve1.envs.blockworld.world import World
-from steve1.envs.spaces import gym
+from blockworld import blocks as b
+from blockworld import observation, physics, spaces, window
+from blockworld.drawing import screens
+from blockworld.drawing.cursor import draw_cursor
+from blockworld.drawing.render import Renderer
+from blockworld.hands import SWING, Hands
+from blockworld.inventory import HOTBAR, Inventory
+from blockworld.physics import Hit, Player
+from blockworld.spaces import gym
+from blockworld.things import Things
+from blockworld.world import World
 
 
 class BlockWorldEnv(gym.Env):
@@ -59,7 +59,7 @@ class BlockWorldEnv(gym.Env):
             )
         unknown = sorted(item for item in items or {} if item not in spaces.ITEMS or item == "air")
         if unknown:
-            raise ValueError(f"BlockWorld has no items {', '.join(unknown)}; see steve1.envs.spaces.ITEMS")
+            raise ValueError(f"BlockWorld has no items {', '.join(unknown)}; see blockworld.spaces.ITEMS")
         self.action_space = spaces.action_space()
         self.observation_space = spaces.observation_space()
         self._seed = seed

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import screens
-from steve1.envs.blockworld.env import BlockWorldEnv
-from steve1.envs.blockworld.inventory import HOTBAR, OFFHAND, RESULT, SLOTS, SQUARES
-from steve1.envs.blockworld.physics import HALF_WIDTH
-from steve1.envs.blockworld.window import MOUSE_PER_DEGREE
-from steve1.envs.spaces import BUTTONS
+from blockworld import blocks as b
+from blockworld.drawing import screens
+from blockworld.env import BlockWorldEnv
+from blockworld.inventory import HOTBAR, OFFHAND, RESULT, SLOTS, SQUARES
+from blockworld.physics import HALF_WIDTH
+from blockworld.spaces import BUTTONS
+from blockworld.window import MOUSE_PER_DEGREE
 
 TICKS = 2_000
 ROWS = 40  # that rays are cast for; few, for speed

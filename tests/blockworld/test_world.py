@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import light, physics
-from steve1.envs.blockworld.env import BlockWorldEnv
-from steve1.envs.blockworld.physics import Player
-from steve1.envs.blockworld.render import Renderer
-from steve1.envs.blockworld.world import BUILD_LIMIT, HEIGHT, SEA_LEVEL, SIZE, World
+from blockworld import blocks as b
+from blockworld import light, physics
+from blockworld.drawing.render import Renderer
+from blockworld.env import BlockWorldEnv
+from blockworld.physics import Player
+from blockworld.world import BUILD_LIMIT, HEIGHT, SEA_LEVEL, SIZE, World
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import textures
-from steve1.envs.blockworld.things import Thing
-from steve1.envs.blockworld.world import SIZE
+from blockworld import blocks as b
+from blockworld.drawing import textures
+from blockworld.things import Thing
+from blockworld.world import SIZE
 
 VIEW = 16.0  # blocks; farther things are not drawn, as in Minecraft
 _HALF, _FLAT_HALF = 0.125, 0.22

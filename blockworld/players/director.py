@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steve1.envs.blockworld import players
-from steve1.envs.blockworld.env import BlockWorldEnv
-from steve1.envs.blockworld.players import PLAYERS, Action, action, hover, towards
+from blockworld.env import BlockWorldEnv
+from blockworld.players.behaviours import PLAYERS, Action, action, hover, towards, unknown
 
 # How often each behaviour comes in a round; chopping takes long, so it needs more showing.
 DECK = ("sky", "dig", "tree", "tree", "seeds", "explore", "swim", "inventory")
@@ -42,7 +41,7 @@ def play(
     after taking a move and before playing it. ``behaviours``: names of PLAYERS.
     """
     deck = [name for name in DECK if name in behaviours]
-    if not deck or players.known(behaviours):
+    if not deck or unknown(behaviours):
         raise ValueError(f"no players for {list(behaviours)}; there are {', '.join(PLAYERS)}")
     segment = 0
     while True:

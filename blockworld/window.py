@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from steve1.envs.blockworld import screens
-from steve1.envs.blockworld.inventory import HOTBAR, OFFHAND, Inventory
+from blockworld.drawing import screens
+from blockworld.inventory import HOTBAR, OFFHAND, Inventory
 
 # The mouse counts in pixels of a 1280x720 window, as in the contractors' recordings; so many to a degree.
 MOUSE_WIDTH, MOUSE_HEIGHT = 1280, 720

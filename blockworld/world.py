@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld import light as lighting
-from steve1.envs.blockworld import terrain
+from blockworld import blocks as b
+from blockworld import light as lighting
+from blockworld import terrain
 
 SIZE, HEIGHT, SEA_LEVEL = terrain.SIZE, terrain.HEIGHT, terrain.SEA_LEVEL
 BUILD_LIMIT = HEIGHT - 16  # blocks are placed below this height; rays that run up end there

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from steve1.envs.blockworld import blocks as b
-from steve1.envs.blockworld.inventory import Inventory, stack_limit
-from steve1.envs.blockworld.physics import HALF_WIDTH, Player, block_in, limit
-from steve1.envs.blockworld.world import SIZE, World
+from blockworld import blocks as b
+from blockworld.inventory import Inventory, stack_limit
+from blockworld.physics import HALF_WIDTH, Player, block_in, limit
+from blockworld.world import SIZE, World
 
 WAIT_THROWN, WAIT_SPILT = 40, 10  # ticks until a thing can be picked up
 LIFETIME = 6000  # ticks; then it is gone

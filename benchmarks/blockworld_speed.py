@@ -1,7 +1,7 @@
 """How fast BlockWorld runs: a player who walks, turns, digs and looks around, on one core.
 
-    python benchmarks/blockworld.py
-    python benchmarks/blockworld.py --frames 200 --seeds 1
+    python benchmarks/blockworld_speed.py
+    python benchmarks/blockworld_speed.py --frames 200 --seeds 1
 
 Prints frames a second as delivered (``step`` with its whole observation, ``pov`` 360x640), by the clock and by
 processor time (which other processes disturb less), and how long numba compiles where its cache is empty.
@@ -19,7 +19,7 @@ import time
 _COLD = """
 import time
 start = time.perf_counter()
-from steve1.envs.blockworld.env import BlockWorldEnv
+from blockworld.env import BlockWorldEnv
 imported = time.perf_counter()
 env = BlockWorldEnv(seed=0)
 env.reset()
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
 def _measure(height: int, seed: int, frames: int) -> None:
     import numpy as np
 
-    from steve1.envs.blockworld.env import BlockWorldEnv
+    from blockworld.env import BlockWorldEnv
 
     env = BlockWorldEnv(seed=seed, render_height=height)
     env.reset()

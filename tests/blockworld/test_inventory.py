@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steve1.envs.blockworld import screens, window
-from steve1.envs.blockworld.inventory import HOTBAR, OFFHAND, RESULT, SLOTS, SQUARES, Inventory
+from blockworld import window
+from blockworld.drawing import screens
+from blockworld.inventory import HOTBAR, OFFHAND, RESULT, SLOTS, SQUARES, Inventory
 
 ITEMS = ["dirt", "poppy", "stone_axe", "oak_log", "birch_log", "oak_planks", "birch_planks", "stick"]
 WORTH = {"oak_log": 8, "birch_log": 8, "oak_planks": 2, "birch_planks": 2, "stick": 1}  # in sticks
