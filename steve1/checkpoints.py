@@ -14,7 +14,7 @@ import pickle
 import platform
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from steve1.mineclip import MineCLIP
 
 __all__ = [
+    "check_finite",
     "dump_pickle",
     "load_mineclip",
     "load_model_file",
@@ -112,7 +113,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike, new_embedding: bool
     A file without ``mineclip_embed_linear.*`` (VPT's, which knows no goals) leaves that layer as it was
     initialised; this is printed. With ``new_embedding`` the same holds for a file whose layer is for
     embeddings of another width. Returns the names left as they were. Raises
-    :class:`~steve1.cli.UserError` listing what is missing, unexpected or of another shape.
+    :class:`~steve1.cli.UserError` listing what is missing, unexpected, of another shape or not finite.
     """
     theirs, ours = read_state_dict(path), module.state_dict()
     goal_names = [name for name in ours if _GOAL_LAYER in name.split(".")]
@@ -129,8 +130,38 @@ def load_weights(module: nn.Module, path: str | os.PathLike, new_embedding: bool
     problems = _misfits(theirs, {name: tensor for name, tensor in ours.items() if name not in kept})
     if problems:
         raise UserError(f"{path} does not fit the model; {problems}. Give the weights that belong to it")
+    check_finite(theirs, path)
     module.load_state_dict(theirs, strict=False)
     return kept
+
+
+def check_finite(
+    tensors: Any, source: object, remedy: str = "take a file from before they went wrong, or fetch it again"
+) -> None:
+    """Raise :class:`~steve1.cli.UserError` naming the tensors that hold NaN or inf; ``source`` is their file.
+
+    ``tensors``: a tensor, or mappings and sequences of them however deep; what else is among them is passed over.
+    """
+    bad = [
+        name
+        for name, tensor in _tensors_in(tensors)
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all())
+    ]
+    if bad:
+        raise UserError(f"{source} holds NaN or inf in {len(bad)} of its tensors ({_some(bad)}); {remedy}")
+
+
+def _tensors_in(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(tree, Tensor):
+        yield name, tree
+        return
+    parts: Any = ()
+    if isinstance(tree, Mapping):
+        parts = tree.items()
+    elif isinstance(tree, (list, tuple)):
+        parts = enumerate(tree)
+    for key, part in parts:
+        yield from _tensors_in(part, f"{name}.{key}" if name else str(key))
 
 
 def save_weights(
@@ -206,6 +237,7 @@ def load_mineclip(path: str | os.PathLike, config: Mapping | str | os.PathLike |
         raise UserError(
             f"{path} does not fit {origin}; {problems}. Give the configuration that belongs to it"
         )
+    check_finite(named, path)
     # The file's own (mapped) memory, not a copy beside it: half the memory while loading.
     mineclip.load_state_dict({name: tensor.float() for name, tensor in named.items()}, assign=True)
     return mineclip.eval()

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from steve1.checkpoints import check_finite
 from steve1.cli import UserError
 from steve1.vpt.recurrence import State, map_state
 
@@ -94,8 +95,16 @@ def read_progress(checkpoint: Path) -> Progress:
 
 
 def load_checkpoint(accelerator: Accelerator, checkpoint: Path) -> State | None:
-    """Load policy, optimizer and random states of a checkpoint; returns this process's memory."""
+    """Load policy, optimizer and random states of a checkpoint; returns this process's memory.
+
+    Raises :class:`~steve1.cli.UserError` where weights or optimizer hold NaN or inf.
+    """
     accelerator.load_state(str(checkpoint))
+    loaded = {
+        "weights": [model.state_dict() for model in accelerator._models],
+        "optimizer": [optimizer.state_dict() for optimizer in accelerator._optimizers],
+    }
+    check_finite(loaded, checkpoint, "remove this checkpoint, so that the run goes on from the one before")
     path = checkpoint / f"memory_{accelerator.process_index}.pt"
     memory = torch.load(path, map_location="cpu", weights_only=True)
     return None if memory is None else map_state(lambda tensor: tensor.to(accelerator.device), memory)

@@ -20,12 +20,17 @@ def save_checkpoint(path: Path, training: Any, identity: dict[str, Any]) -> None
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], Any]:
-    """The identity and the training's state of a checkpoint; raises UserError where it can't be read."""
+    """The identity and the training's state of a checkpoint.
+
+    Raises UserError where it can't be read, and where a tensor in it holds NaN or inf.
+    """
     import torch
+
+    from steve1.checkpoints import check_finite
 
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
-        return saved["identity"], saved["training"]
+        identity, state = saved["identity"], saved["training"]
     except OSError:
         raise
     except Exception as error:  # a damaged file can end in nearly any exception
@@ -33,3 +38,5 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], Any]:
             f"{path} is not a readable checkpoint ({type(error).__name__}); remove it, or start anew with "
             "--restart_from_checkpoint False"
         ) from None
+    check_finite(state, path, "remove it, or start anew with --restart_from_checkpoint False")
+    return identity, state

@@ -340,6 +340,28 @@ def test_the_hash_sees_values_names_shapes_and_types_only(tmp_path):
     assert len({digest, *map(tensors_hash, changed)}) == 6
 
 
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name_and_nothing_is_loaded(tmp_path, poison):
+    state = policy(1).state_dict()
+    state["net.linear.bias"][2] = state["value_head.weight"][0, 1] = poison
+    torch.save(state, tmp_path / "x.weights")
+    module = policy(2)
+    with pytest.raises(UserError, match=r"x\.weights holds NaN or inf in 2 of its tensors") as refused:
+        load_weights(module, tmp_path / "x.weights")
+    assert "(net.linear.bias, value_head.weight)" in str(refused.value)
+    assert equal(module, policy(2))
+
+
+def test_tensors_that_are_not_finite_are_found_however_deep():
+    whole = {"a": [torch.ones(2), {"b": torch.tensor([1, 2]), "c": "words"}], "d": float("inf")}
+    checkpoints.check_finite(whole, "state.pt")
+    whole["a"][1]["e"] = torch.tensor([0.0, float("-inf")], dtype=torch.float16)
+    with pytest.raises(
+        UserError, match=r"state\.pt holds NaN or inf in 1 of its tensors \(a\.1\.e\); remove it"
+    ):
+        checkpoints.check_finite(whole, "state.pt", "remove it")
+
+
 # ---- MineCLIP
 
 
@@ -417,3 +439,16 @@ def test_a_mineclip_of_other_sizes_is_explained(tmp_path):
     (tmp_path / "tiny.json").unlink()
     with pytest.raises(UserError, match=r"does not fit the published MineCLIP.*missing"):
         load_mineclip(tmp_path / "tiny.pth")
+
+
+def test_a_mineclip_that_is_not_finite_is_refused_but_for_what_is_not_read_of_it(tmp_path):
+    content = published_form(small_mineclip())
+    content["state_dict"]["model.clip_model.logit_scale"] = torch.tensor(float("inf"))
+    torch.save(content, tmp_path / "attn.pth")
+    load_mineclip(tmp_path / "attn.pth", TINY_MINECLIP)
+    content["state_dict"]["model.image_encoder.cls_token"][0] = float("nan")
+    torch.save(content, tmp_path / "attn.pth")
+    with pytest.raises(
+        UserError, match=r"attn\.pth holds NaN or inf in 1 of its tensors \(image_encoder\.cls_token"
+    ):
+        load_mineclip(tmp_path / "attn.pth", TINY_MINECLIP)

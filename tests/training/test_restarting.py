@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import assert_equal_weights
+from safetensors.torch import load_file, save_file
 
 from training import train, trainer
 from training.checkpointing import checkpoints, read_progress
@@ -146,6 +147,21 @@ def test_killed_inside_a_checkpoint_the_one_before_is_used(flags, unbroken, tmp_
     assert_equal_weights(unbroken, tmp_path / "w" / "out.weights")
     rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
     assert [row["step"] for row in rows if "loss/train" in row] == [4, 8, 12, 16, 20, 24]
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_gone_on_from(flags, tmp_path, capsys):
+    train.main([*flags, "--save_freq", "12"])
+    *_, last = checkpoints(tmp_path / "ck")
+    tensors = load_file(last / "model.safetensors")
+    name = next(iter(tensors))
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, last / "model.safetensors")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        train.main([*flags, "--save_freq", "12"])
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert f"{last} holds NaN or inf in 1 of its tensors (weights.0.{name})" in said
 
 
 def test_a_mistake_does_not_cost_the_checkpoint_that_was_to_be_reset(flags, tmp_path):

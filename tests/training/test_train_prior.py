@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from steve1.checkpoints import dump_pickle, read_state_dict
+from steve1.cli import UserError
 from steve1.prior import load_prior
 from training import train_prior
 from training.train_prior import default_beta, main
@@ -179,3 +180,25 @@ def test_all_mistakes_of_flags_are_listed(tmp_path, capsys):
     )
     for expected in ("no.pkl does not exist", "--lr 0", "--beta -1", "--n_epochs 0", "--seed -1"):
         assert expected in message
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer"])
+def test_a_checkpoint_that_is_not_finite_is_not_gone_on_from(data, tmp_path, capsys, part):
+    arguments = ["--data_path", data, "--output_path", tmp_path / "p.pt", *FLAGS, "--n_epochs", 1]
+    main([str(argument) for argument in arguments])
+    path = tmp_path / "p_checkpoint" / "state.pt"
+    saved = torch.load(path, weights_only=True)
+    state = saved["training"][part]
+    tensor = state["encoder.0.bias"] if part == "model" else state["state"][0]["exp_avg"]
+    tensor.view(-1)[0] = float("nan")
+    torch.save(saved, path)
+    message = fails(capsys, 1, *arguments)
+    assert f"{path} holds NaN or inf in 1 of its tensors ({part}." in message
+
+
+def test_a_prior_that_is_not_finite_is_refused(data, tmp_path):
+    state = run(data, tmp_path / "p.pt", "--n_epochs", 1)
+    state["decoder.0.weight"][0, 0] = float("inf")
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(UserError, match=r"bad\.pt holds NaN or inf .*decoder\.0\.weight"):
+        load_prior(tmp_path / "bad.pt")
