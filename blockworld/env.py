@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from blockworld import VERSION, observation, physics, spaces, window
 from blockworld import blocks as b
-from blockworld import observation, physics, spaces, window
 from blockworld.drawing import screens
 from blockworld.drawing.cursor import draw_cursor
 from blockworld.drawing.render import Renderer
@@ -41,12 +41,13 @@ class BlockWorldEnv(gym.Env):
     world), ``target``, ``break_progress``, ``broken`` (blocks broken so far by name), ``gui_open``, ``mouse``,
     ``ticks``. The score is always 0 and an episode never ends by itself.
 
-    The same seed and actions give the same observations to the bit. What each key of an observation tells, and which
-    never change, says ``observation.observe``.
+    The same ``version``, seed and actions give the same observations to the bit. What each key of an observation
+    tells, and which never change, says ``observation.observe``.
 
     Raises ValueError for a ``render_height`` that does not divide 360 and for ``items`` that BlockWorld does not know.
     """
 
+    name, version = "blockworld", VERSION
     metadata = {"render.modes": ["rgb_array"], "render_modes": ["rgb_array"]}  # noqa: RUF012
     reward_range = (0.0, 0.0)
 

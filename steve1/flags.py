@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 from pathlib import Path
 
 from steve1.config import weights_dir
 from steve1.envs import ENV_NAMES
+from steve1.envs.minerl_python import add_minerl_flag
+from steve1.envs.minerl_python import missing_python as missing_python
 
 MODEL_FILES = ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config")
 
@@ -86,23 +86,3 @@ def add_world_flags(group: argparse._ActionsContainer, default: str = "auto") ->
         help=f"world; auto is minerl where it is installed, else blockworld (default {default})",
     )
     add_minerl_flag(group)
-
-
-def add_minerl_flag(group: argparse._ActionsContainer) -> None:
-    """Add ``--minerl_python``."""
-    group.add_argument(
-        "--minerl_python",
-        default=None,
-        metavar="PATH",
-        help="the python of MineRL's own environment (default: $STEVE1_MINERL_PYTHON, else this one)",
-    )
-
-
-def missing_python(args: argparse.Namespace) -> list[str]:
-    """A sentence where ``--minerl_python`` names no program."""
-    python = args.minerl_python
-    if python is None or shutil.which(os.path.expanduser(python)):
-        return []
-    return [
-        f"--minerl_python {python} is no program; give the python of MineRL's environment, .../bin/python"
-    ]

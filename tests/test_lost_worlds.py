@@ -9,10 +9,9 @@ from minerl_standin import is_gone, use_standin
 from tiny_agent import WIDTH, PictureWorld, load_script, make_models
 
 from data.video import decode
-from steve1 import envs
 from steve1.checkpoints import load_model_file
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from steve1.envs import WorldLost
+from steve1.envs import WorldLost, minerl_python
 from steve1.playing.measures import MEASURES
 from steve1.playing.rollout import play
 
@@ -26,7 +25,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def standin(monkeypatch, tmp_path):
-    envs._has_minerl.cache_clear()
+    minerl_python._has_minerl.cache_clear()
     (tmp_path / "standin").mkdir()
     return use_standin(monkeypatch, tmp_path / "standin")
 

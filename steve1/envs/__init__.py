@@ -1,13 +1,12 @@
-"""The worlds that an agent acts in. Only this package imports gym, and only it knows that there is more than one.
+"""The worlds that an agent acts in; only this package knows that there is more than one.
 
-Nothing is imported until :func:`make_env` is called.
+Nothing heavy is imported until :func:`make_env` is called.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import subprocess
 import sys
 from typing import Any
 
@@ -28,6 +27,8 @@ def make_env(
     ``name``: "minerl" (Minecraft itself), "blockworld" (the embedded stand-in) or "auto" (minerl where it is
     installed, else blockworld; says which on stderr). ``seed`` makes the world; None takes a new one at every reset.
     ``minerl_python``: the Python that has MineRL; None means ``$STEVE1_MINERL_PYTHON`` or else the running one.
+    Every world says its ``name`` (as above) and ``version``: with the same seeds and actions, what is seen in two
+    worlds is the same only where both are.
     Raises UserError for an unknown name and where MineRL is asked for and can't be had. A MineRL world's ``reset``
     and ``step`` raise :class:`WorldLost`.
     """
@@ -39,9 +40,9 @@ def make_env(
         from blockworld.env import BlockWorldEnv
 
         return BlockWorldEnv(seed=seed)
-    if not _minerl_can_be_used(minerl_python):
-        from steve1.envs.minerl_process import find_python
+    from steve1.envs.minerl_python import find_python, has_minerl
 
+    if not has_minerl(minerl_python):
         raise UserError(
             f"MineRL 1.0 can't be used: {find_python(minerl_python)} has no module minerl; give the python of an "
             "environment that has it by --minerl_python (docs/minerl.md tells how to make one), or use "
@@ -54,7 +55,9 @@ def make_env(
 
 def _choose(minerl_python: str | os.PathLike | None) -> str:
     """What "auto" means with this Python."""
-    if _minerl_can_be_used(minerl_python):
+    from steve1.envs.minerl_python import has_minerl
+
+    if has_minerl(minerl_python):
         say_once("world: MineRL")
         return "minerl"
     say_once("world: BlockWorld, the stand-in, because MineRL is not installed (see docs/minerl.md)")
@@ -65,18 +68,3 @@ def _choose(minerl_python: str | os.PathLike | None) -> str:
 def say_once(text: str) -> None:
     """Print a line on stderr, the first time that it is said."""
     print(text, file=sys.stderr)
-
-
-def _minerl_can_be_used(minerl_python: str | os.PathLike | None) -> bool:
-    from steve1.envs.minerl_process import find_python
-
-    return _has_minerl(find_python(minerl_python), os.environ.get("PYTHONPATH"))
-
-
-@functools.cache
-def _has_minerl(python: str, pythonpath: str | None) -> bool:
-    """Whether this interpreter can import minerl; asked of itself, without importing it."""
-    # Without the working directory, where a folder named minerl would pass for the package.
-    code = "import sys; sys.path.pop(0); import importlib.util as u; print(bool(u.find_spec('minerl')))"
-    asked = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() == "True"

@@ -25,7 +25,7 @@ from typing import Any
 from steve1.cli import UserError, count, entry_point, report_all
 from steve1.config import MINERL_SETTINGS, POV_SHAPE
 from steve1.envs import WorldLost
-from steve1.flags import add_minerl_flag, missing_python
+from steve1.envs.minerl_python import add_minerl_flag, find_python, missing_python
 
 START_S, RESET_S, STEP_S = 300.0, 300.0, 60.0
 _SPAWN_BLOCKS = 30.0  # Minecraft spreads the starts in one world about so far
@@ -41,9 +41,12 @@ class MineRLEnv:
 
     ``reset`` and ``step`` raise :class:`~steve1.envs.WorldLost` when Minecraft crashes or hangs; nothing of it is
     then left running, and the next ``reset`` starts a fresh one. ``world_seed``: of the present episode, also in
-    every info. ``task``: the settings that MineRL says it has.
+    every info. ``version``: MineRL's, as its worker says; ``python_version``: its Python's. ``task``: the
+    settings that MineRL says it has.
     Raises UserError where MineRL can't be started, or is not as the policies know it.
     """
+
+    name = "minerl"
 
     def __init__(
         self,
@@ -54,7 +57,6 @@ class MineRLEnv:
         step_timeout: float | None = None,
     ) -> None:
         from steve1.envs import spaces
-        from steve1.envs.minerl_process import find_python
 
         self._seed = seed
         self._start_s = _seconds("START", start_timeout, START_S)
@@ -79,7 +81,7 @@ class MineRLEnv:
         except UserError:
             self._process.kill()
             raise
-        self.versions = {"minerl": about["version"], "python": about["python"]}
+        self.version, self.python_version = about["version"], about["python"]
         self.task = SimpleNamespace(**about["settings"])
         self.action_space = spaces.space(about["spaces"]["action_space"])
         self.observation_space = spaces.space(about["spaces"]["observation_space"])
@@ -230,9 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # ---- start: settings and spaces are compared with the record ----
     begun = time.monotonic()
     env = MineRLEnv(minerl_python=args.minerl_python)
-    print(
-        f"started in {time.monotonic() - begun:.1f} s: MineRL {env.versions['minerl']}, Python {env.versions['python']}"
-    )
+    print(f"started in {time.monotonic() - begun:.1f} s: MineRL {env.version}, Python {env.python_version}")
     print(f"settings: {', '.join(f'{name} {value}' for name, value in vars(env.task).items())}")
     for name, space in (("actions", env.action_space), ("observations", env.observation_space)):
         print(f"{name} are as recorded: {', '.join(space.spaces)}")

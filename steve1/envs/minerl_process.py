@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import mmap
 import os
 import shutil
@@ -16,7 +17,6 @@ import sys
 import tempfile
 import time
 import uuid
-from pathlib import Path
 from typing import IO, Any
 
 from steve1.cli import UserError
@@ -64,6 +64,7 @@ class WorldProcess:
                 start_new_session=True,
             )
         self.alive = True
+        _leave_none_at_exit()
         _living.add(self)
 
     def ask(self, request: dict[str, Any], within: float) -> dict[str, Any]:
@@ -138,27 +139,13 @@ class WorldProcess:
 _living: set[WorldProcess] = set()
 
 
-@atexit.register
-def _leave_none() -> None:
-    for process in list(_living):
-        process.kill()
+@functools.cache
+def _leave_none_at_exit() -> None:
+    def leave_none() -> None:
+        for process in list(_living):
+            process.kill()
 
-
-def find_python(python: str | os.PathLike | None) -> str:
-    """MineRL's interpreter: what is given, else ``$STEVE1_MINERL_PYTHON``, else the running one.
-
-    Raises UserError where there is no such program.
-    """
-    named = os.fspath(python) if python else os.environ.get("STEVE1_MINERL_PYTHON")
-    if not named:
-        return sys.executable
-    found = shutil.which(os.path.expanduser(named))
-    if found is None:
-        flag = "--minerl_python" if python else "$STEVE1_MINERL_PYTHON"
-        raise UserError(
-            f"{flag} {named} is no program; give the python of MineRL's environment, .../bin/python"
-        )
-    return str(Path(found).absolute())
+    atexit.register(leave_none)
 
 
 def _display() -> list[str]:

@@ -12,8 +12,6 @@ from blockworld.env import BlockWorldEnv
 from blockworld.hands import BREAK_PAUSE
 from blockworld.spaces import Enum, noop_action
 from blockworld.window import MOUSE_PER_DEGREE
-from steve1.cli import UserError
-from steve1.envs import make_env
 
 MINERL = json.loads((VECTORS / "minerl_spaces.json").read_text())
 
@@ -271,21 +269,6 @@ def test_numpy_values_are_actions(env):
         {"forward": np.int64(1), "jump": np.array(0), "attack": np.array([0]), "camera": np.float32([3, 0])}
     )
     assert env.player.pitch == pitch + 3
-
-
-def test_make_env():
-    assert isinstance(make_env("blockworld", seed=1), BlockWorldEnv)
-    with pytest.raises(UserError, match="minecraft"):
-        make_env("minecraft")
-    with pytest.raises(ValueError, match="reset"):
-        _ = make_env("blockworld").world
-
-
-def test_minerl_that_is_missing_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("steve1.envs._minerl_can_be_used", lambda _: False)
-    with pytest.raises(UserError, match="--env blockworld"):
-        make_env("minerl")
-    assert isinstance(make_env("auto"), BlockWorldEnv)
 
 
 def test_info_names_the_block_that_is_being_broken_and_says_when_in_water(env):

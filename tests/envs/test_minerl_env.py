@@ -16,7 +16,7 @@ from minerl_standin import STANDIN, is_gone, use_standin
 from blockworld.env import BlockWorldEnv
 from steve1 import envs
 from steve1.cli import UserError
-from steve1.envs import WorldLost, make_env, minerl
+from steve1.envs import WorldLost, make_env, minerl, minerl_python
 from steve1.envs.minerl import MineRLEnv
 from steve1.envs.spaces import noop_action
 from steve1.MineRLConditionalAgent import check_env
@@ -27,7 +27,7 @@ WAIT = 2.0  # seconds that a hanging world gets in these tests
 
 @pytest.fixture
 def standin(monkeypatch, tmp_path):
-    envs._has_minerl.cache_clear()
+    minerl_python._has_minerl.cache_clear()
     envs.say_once.cache_clear()
     return use_standin(monkeypatch, tmp_path)
 
@@ -62,6 +62,7 @@ def test_it_speaks_minerls_interface(make):
     assert (reward, done) == (0.5, False)
     assert info == {"isGuiOpen": False, "place": [0.0, 0.0], "world_seed": 3}
     check_env(env)
+    assert (env.name, env.version) == ("minerl", "unknown")  # the stand-in is no distribution
 
 
 def test_an_episode_that_ends_is_done(make, standin):

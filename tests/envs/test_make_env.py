@@ -1,0 +1,25 @@
+"""One way to a world, whichever it is, and a name and a version of each."""
+
+import pytest
+
+import blockworld
+from blockworld.env import BlockWorldEnv
+from steve1.cli import UserError
+from steve1.envs import make_env
+
+
+def test_the_world_that_is_named_is_made_and_says_what_it_is():
+    env = make_env("blockworld", seed=1)
+    assert isinstance(env, BlockWorldEnv)
+    assert (env.name, env.version) == ("blockworld", blockworld.VERSION)
+    with pytest.raises(UserError, match="minecraft"):
+        make_env("minecraft")
+    with pytest.raises(ValueError, match="reset"):
+        _ = make_env("blockworld").world
+
+
+def test_minerl_that_is_missing_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("steve1.envs.minerl_python.has_minerl", lambda _: False)
+    with pytest.raises(UserError, match="--env blockworld"):
+        make_env("minerl")
+    assert make_env("auto").name == "blockworld"
