@@ -1,7 +1,8 @@
 """What an episode is measured by, from its observations, actions and infos alone: in MineRL as in BlockWorld.
 
-The published measures (STEVE-1, section 4.1) are the most ever held of logs, dirt and seeds, and the farthest
-horizontal distance from the start. A measure whose source a world does not offer is None there, never 0.
+The published measures (STEVE-1's ``run_agent/programmatic_eval.py``) are the most ever held at one time of items
+whose names contain ``_log``, ``dirt`` or ``seed``, and the farthest horizontal distance from the start. A measure whose
+source a world does not offer is None there, never 0.
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steve1.playing.digging import Digging
+
 UP_PITCH, DOWN_PITCH = -30.0, 45.0  # degrees; Minecraft's pitch is 90 straight down
 FULL_AIR = 300
-_DIG_TICKS, _DIG_REACH = 20, 1.0  # a descent counts as dug so soon after, and so near to, the broken block
+# The published counts' filters: the part of an item's name that makes it count.
+PUBLISHED_ITEMS = {"logs_held": "_log", "dirt_held": "dirt", "seeds_held": "seed"}
 
 _GROUND = ("dirt", "grass_block", "coarse_dirt", "podzol", "sand", "red_sand", "gravel", "clay")
 _STONE = ("stone", "cobblestone", "andesite", "diorite", "granite", "sandstone")
 _GRASS = ("grass", "tall_grass", "fern", "large_fern")
 _FLOWERS = ("dandelion", "poppy", "cornflower", "azure_bluet", "oxeye_daisy", "allium", "blue_orchid")
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "share": (0.0, 1.0),
+    "degrees": (-90.0, 90.0),
+    "cosine": (-1.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -30,20 +41,21 @@ class Measure:
     about: str
     published: bool = False
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value that there can be; counts and distances have no greatest."""
+        return RANGES.get(self.unit, (0.0, math.inf))
+
 
 MEASURES: dict[str, Measure] = {
-    "logs_held": Measure("logs", "more", "most ever held, all kinds together", published=True),
-    "dirt_held": Measure("blocks", "more", "most dirt ever held", published=True),
-    "seeds_held": Measure("seeds", "more", "most wheat seeds ever held", published=True),
-    "travel_distance": Measure(
-        "blocks", "more", "farthest horizontal distance from the start", published=True
-    ),
+    "logs_held": Measure("logs", "more", "most items with “_log” in their name ever held at once", True),
+    "dirt_held": Measure("blocks", "more", "most items with “dirt” in their name ever held at once", True),
+    "seeds_held": Measure("seeds", "more", "most items with “seed” in their name ever held at once", True),
+    "travel_distance": Measure("blocks", "more", "farthest horizontal distance from the start", True),
     "mean_pitch": Measure("degrees", "", "mean of the pitch; -90 is straight up, 90 straight down"),
     "looking_up": Measure("share", "more", f"frames with a pitch below {UP_PITCH:g} degrees"),
     "looking_down": Measure("share", "more", f"frames with a pitch above {DOWN_PITCH:g} degrees"),
-    "depth_dug": Measure(
-        "blocks", "more", "descent within a second after breaking ground, without walking away from it"
-    ),
+    "depth_dug": Measure("blocks", "more", "descent through ground that was broken for it, falls apart"),
     "descent": Measure("blocks", "", "how far below the start's height the feet came, on whatever way"),
     "ground_mined": Measure("blocks", "more", "dirt, grass blocks, sand, gravel and stone broken"),
     "logs_mined": Measure("logs", "more", "logs broken"),
@@ -97,8 +109,9 @@ class EpisodeMeasures:
         self._most: dict[str, float] = {}
         self._sums: dict[str, float] = {}
         self._mined: dict[str, float] = {}
-        self._new_ground = False
-        self._dug_at: tuple[int, float, float] | None = None
+        self._digging: Digging | None = None
+        if "location_stats" in first_obs and "mine_block" in first_obs:
+            self._digging = Digging(*_feet(first_obs["location_stats"]))
         self._hold(first_obs)
 
     def add(self, action: Mapping[str, Any], obs: Mapping[str, Any], info: Mapping[str, Any]) -> None:
@@ -106,10 +119,11 @@ class EpisodeMeasures:
         self.steps += 1
         self._hold(obs)
         place = obs.get("location_stats")
-        if "mine_block" in obs:
-            self._mine(obs["mine_block"])
+        broken = self._mine(obs["mine_block"]) if "mine_block" in obs else 0
         if place is not None:
             self._move(place)
+            if self._digging is not None:
+                self._digging.add(*_feet(place), broken)
             pitch = float(place["pitch"])
             self._count("mean_pitch", pitch)
             self._count("looking_up", pitch < UP_PITCH)
@@ -128,6 +142,8 @@ class EpisodeMeasures:
     def result(self) -> dict[str, float | None]:
         """All of :data:`MEASURES`, in order; None for what this world does not offer, or before the first step."""
         figures: dict[str, float] = {**self._most, **self._mined}
+        if self._digging is not None:
+            figures["depth_dug"] = self._digging.depth
         for name, total in self._sums.items():
             figures[name] = total if name == "log_hits" else total / self.steps
         if self.cosines:
@@ -138,29 +154,18 @@ class EpisodeMeasures:
     def _hold(self, obs: Mapping[str, Any]) -> None:
         held = obs.get("inventory")
         if held is not None:
-            self._raise("logs_held", sum(int(count) for item, count in held.items() if is_log(item)))
-            self._raise("dirt_held", int(held.get("dirt", 0)))
-            self._raise("seeds_held", int(held.get("wheat_seeds", 0)))
+            for measure, part in PUBLISHED_ITEMS.items():
+                self._raise(measure, sum(int(count) for item, count in held.items() if part in item))
 
     def _move(self, place: Mapping[str, Any]) -> None:
-        start = self._first["location_stats"]
-        x, y, z = (float(place[axis]) for axis in ("xpos", "ypos", "zpos"))
-        self._raise("travel_distance", math.hypot(x - float(start["xpos"]), z - float(start["zpos"])))
-        deepest = self._most.get("descent", 0.0)
-        self._raise("descent", float(start["ypos"]) - y)
-        if "mine_block" not in self._first:
-            return
-        self._most.setdefault("depth_dug", 0.0)
-        if self._new_ground:
-            self._dug_at = (self.steps, x, z)
-        if self._dug_at is not None:
-            tick, dug_x, dug_z = self._dug_at
-            if self.steps - tick <= _DIG_TICKS and math.hypot(x - dug_x, z - dug_z) < _DIG_REACH:
-                self._most["depth_dug"] += self._most["descent"] - deepest
+        x, y, z = _feet(place)
+        start_x, start_y, start_z = _feet(self._first["location_stats"])
+        self._raise("travel_distance", math.hypot(x - start_x, z - start_z))
+        self._raise("descent", start_y - y)
 
-    def _mine(self, counters: Mapping[str, Any]) -> None:
-        # The game counts from the world's beginning, an episode from its own.
-        before = self._first.get("mine_block", {})
+    def _mine(self, counters: Mapping[str, Any]) -> int:
+        """Count what was broken since the episode's start; how many blocks of ground are new."""
+        before = self._first.get("mine_block", {})  # the game counts from the world's beginning
         mined = dict.fromkeys(
             ("ground_mined", "logs_mined", "leaves_mined", "grass_broken", "flowers_broken"), 0.0
         )
@@ -168,8 +173,9 @@ class EpisodeMeasures:
             kind = _mined_as(block)
             if kind is not None:
                 mined[kind] += int(count) - int(before.get(block, 0))
-        self._new_ground = mined["ground_mined"] > self._mined.get("ground_mined", 0.0)
+        new = mined["ground_mined"] - self._mined.get("ground_mined", 0.0)
         self._mined = mined
+        return max(0, int(new))
 
     def _raise(self, name: str, value: float) -> None:
         self._most[name] = max(self._most.get(name, 0.0), float(value))
@@ -187,8 +193,12 @@ def own_measure(behaviour: str, figures: Mapping[str, float | None]) -> str | No
 
 
 def is_log(name: str) -> bool:
-    """Whether an item or block is a log (wood with its bark on counts; planks don't)."""
+    """Whether a block is a log (wood with its bark on counts; planks don't)."""
     return name.endswith(("_log", "_wood"))
+
+
+def _feet(place: Mapping[str, Any]) -> tuple[float, float, float]:
+    return float(place["xpos"]), float(place["ypos"]), float(place["zpos"])
 
 
 def _mined_as(block: str) -> str | None:

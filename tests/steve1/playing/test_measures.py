@@ -1,14 +1,8 @@
-"""Measures of synthetic episodes, whose figures are known, and the intervals over seeds."""
-
-import math
+"""Measures of synthetic episodes, whose figures are known."""
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from steve1.envs.spaces import noop_action
-from steve1.intervals import mean_interval, t_quantile
 from steve1.playing.measures import MEASURES, OWN_MEASURES, EpisodeMeasures, own_measure
 from steve1.playing.prompts import BEHAVIOURS, PUBLISHED_PROMPTS
 
@@ -43,6 +37,19 @@ def test_the_most_ever_held_not_the_last():
         obs(held={"oak_log": 2, "birch_log": 1}), obs(held={"dirt": 4}), obs(held={"wheat_seeds": 2})
     )
     assert (figures["logs_held"], figures["dirt_held"], figures["seeds_held"]) == (3, 4, 2)
+
+
+def test_the_published_counts_go_by_parts_of_names_and_sum_what_is_held_at_one_time():
+    inventory = {
+        "oak_log": 1,
+        "oak_wood": 6,
+        "dirt": 5,
+        "coarse_dirt": 3,
+        "wheat_seeds": 1,
+        "beetroot_seeds": 3,
+    }
+    figures = measured(obs(held=inventory), obs(held={"dirt": 7}), obs(held={"coarse_dirt": 6}))
+    assert (figures["logs_held"], figures["dirt_held"], figures["seeds_held"]) == (1, 8, 4)
 
 
 def test_the_farthest_horizontal_distance_not_the_last():
@@ -83,6 +90,44 @@ def test_digging_elsewhere_or_long_ago_does_not_count():
     assert measured(*waiting, obs(y=60, mined=dug))["depth_dug"] == 0.0
 
 
+def dig(depth, x=0.0, top=64.0, dug=0):
+    """Observations of digging straight down, two ticks a block: it breaks, then the feet come down."""
+    return [obs(x=x, y=top - n - step, mined={"dirt": dug + n + 1}) for n in range(depth) for step in (0, 1)]
+
+
+def test_digging_counts_wherever_it_begins():
+    climb = [obs(x=t, y=64 + t) for t in range(1, 5)]
+    assert measured(*climb, *dig(4, 4, 68))["depth_dug"] == 4.0
+    assert measured(*climb, *[obs(x=4, y=68 - t, mined={"dirt": t}) for t in range(1, 5)])["depth_dug"] == 4.0
+    assert measured(*dig(2), *[obs(x=5, y=64, mined={"dirt": 2})] * 2, *dig(2, 5, dug=2))["depth_dug"] == 4.0
+
+
+def test_a_fall_is_not_dug():
+    dug = {"dirt": 1}
+    cliff = [obs(mined=dug), obs(x=0.2, mined=dug), *(obs(x=0.2 + 0.2 * t, y=64 - t) for t in range(1, 9))]
+    assert measured(*cliff, obs(x=1.8, y=56))["depth_dug"] == 0.0
+    cave = [*dig(3), obs(y=61, mined={"dirt": 4}), *(obs(y=61 - t, mined={"dirt": 4}) for t in (1, 4, 9))]
+    assert measured(*cave)["depth_dug"] == 4.0  # the block that was broken, not the cave under it
+    beside = [obs(mined={"dirt": n}) for n in (1, 2, 3)]
+    assert measured(*beside)["depth_dug"] == 0.0
+    assert measured(*beside, obs(x=0.9, y=61, mined={"dirt": 3}))["depth_dug"] == 0.0
+
+
+def test_a_stair_that_is_dug_counts_and_a_walk_down_it_does_not():
+    stair = [obs(x=n + step, y=64 - n - step, mined={"dirt": n + 1}) for n in range(4) for step in (0, 1)]
+    assert measured(*stair)["depth_dug"] == 4.0
+    assert (
+        measured(*stair, *[obs(x=4, y=60)] * 25, *(obs(x=4 + t, y=60 - t) for t in (1, 2)))["depth_dug"]
+        == 4.0
+    )
+
+
+def test_a_jump_while_a_wall_is_dug_is_no_depth():
+    heights = [0.42, 0.753, 1.001, 1.166, 1.249, 1.252, 1.177, 1.024, 0.797, 0.495, 0.121, 0.0]  # Minecraft's
+    jump = [obs(y=64 + h, mined={"stone": n // 6}) for n, h in enumerate(heights)]
+    assert measured(*jump)["depth_dug"] == 0.0
+
+
 def test_blocks_are_counted_from_the_episodes_start():
     figures = measured(obs(mined={"oak_log": 7, "grass": 3, "oak_leaves": 1}))
     assert (figures["logs_mined"], figures["grass_broken"], figures["leaves_mined"]) == (2, 3, 1)
@@ -118,27 +163,3 @@ def test_every_behaviour_has_a_measure_that_exists():
     assert own_measure("tree", {"log_hits": None, "logs_mined": 0.0}) == "logs_mined"
     assert own_measure("tree", {"log_hits": 3.0, "logs_mined": 0.0}) == "log_hits"
     assert own_measure("something else", measured(obs())) is None
-
-
-@pytest.mark.parametrize(
-    ("freedom", "quantile"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (15, 2.13145), (200, 1.97190)]
-)
-def test_students_t(freedom, quantile):
-    assert t_quantile(freedom) == pytest.approx(quantile, abs=4e-3)
-
-
-def test_an_interval_by_hand():
-    interval = mean_interval([1, 2, 3, 4])
-    assert interval.mean == 2.5
-    assert interval.high - 2.5 == pytest.approx(3.1824 * math.sqrt(5 / 3) / 2, rel=2e-3)
-    assert mean_interval([7]).low == -math.inf
-    with pytest.raises(ValueError, match="no values"):
-        mean_interval([])
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20), st.floats(-1e3, 1e3))
-def test_intervals_move_with_their_values(values, shift):
-    ours, moved = mean_interval(values), mean_interval([value + shift for value in values])
-    assert moved.mean == pytest.approx(ours.mean + shift, abs=1e-6)
-    assert ours.low <= ours.mean <= ours.high
-    assert moved.high - moved.low == pytest.approx(ours.high - ours.low, rel=1e-4, abs=1e-3)
