@@ -18,15 +18,10 @@ from data.EpisodeStorage import EpisodeStorage
 from steve1.cli import UserError
 from steve1.config import FIRST_EMBED
 from steve1.files import read_text
+from steve1.streams import numpy_stream
 from steve1.vpt.actions import env_to_agent
 
 Item = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]
-
-
-def stream(seed: int, *key: int) -> np.random.Generator:
-    """Return the random stream of a seed and a position (non-negative integers), the same on every machine."""
-    # Not SeedSequence([seed, *key]): that pads with zeros, so that (1, 2) and (1, 2, 0) would be one stream.
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def sample_goals(length: int, minimum: int, maximum: int, rng: np.random.Generator) -> np.ndarray:
@@ -156,7 +151,7 @@ class MinecraftDataset:
     def _draw(self, epoch: int, item: int) -> tuple[bool, np.ndarray]:
         """All that is random in an item: whether its goals are dropped, and each frame's goal, int64 [T]."""
         number, start = self.chunks[item]
-        rng = stream(self.seed, epoch, item)
+        rng = numpy_stream(self.seed, epoch, item)
         unconditional = bool(rng.random() < self.p_uncond)
         goals = sample_goals(len(self._episode(number)), self.min_btwn_goals, self.max_btwn_goals, rng)
         return unconditional, goal_of_each_frame(goals, start, self.T)
@@ -203,7 +198,7 @@ def _resized(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
 
 def item_order(n_items: int, seed: int, epoch: int) -> np.ndarray:
     """Return the permutation of the items, int64 [n_items], in which an epoch visits them."""
-    return stream(seed, epoch).permutation(n_items)
+    return numpy_stream(seed, epoch).permutation(n_items)
 
 
 class ItemSampler:

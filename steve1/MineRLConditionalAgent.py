@@ -7,7 +7,6 @@ whole episodes is ``steve1.playing.rollout``'s work, making goals ``steve1.playi
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from steve1.checkpoints import load_model_file, load_weights, tensors_hash
 from steve1.cli import UsageError, UserError
 from steve1.config import FRAME_SIZE, MINERL_SETTINGS, PI_HEAD_KWARGS, POLICY_2X_KWARGS, POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.streams import torch_stream
 from steve1.vpt.actions import ENV_KEYS, UNPREDICTED, agent_to_env
 
 
@@ -50,12 +50,6 @@ def minerl_actions(joint: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
     ]
 
 
-def row_generator(seed: int, purpose: str = "actions") -> torch.Generator:
-    """The random stream of an episode's seed and a purpose, the same on every machine."""
-    digest = hashlib.sha256(f"{purpose} {seed}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -84,8 +78,8 @@ class AgentBatch:
     """One policy playing N worlds in one batch.
 
     Args:
-        generators: a random stream a row (:func:`row_generator`), so that a row plays the same whatever else is
-            in the batch.
+        generators: a random stream a row (:func:`steve1.streams.torch_stream`), so that a row plays the same
+            whatever else is in the batch.
         cond_scale: guidance scale of all rows; None and 0 mean none.
         deterministic: take the best action instead of sampling.
     """
@@ -198,7 +192,7 @@ class MineRLConditionalAgent:
         ``cond_scale``: guidance scale (published: 6.0 for text goals, 7.0 for visual ones); None or 0 means none.
         """
         if seed is not None:
-            self._generator = row_generator(seed)
+            self._generator = torch_stream("actions", seed)
         self._batch = AgentBatch(self.policy, [self._generator], cond_scale, self.deterministic)
 
     def get_action(

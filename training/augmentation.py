@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from data.minecraft_dataset import stream
+from steve1.streams import numpy_stream
 
 JITTER = 0.1  # brightness and contrast are multiplied by U(1 - JITTER, 1 + JITTER)
 GREY = 0.1  # share of the items that lose their colours
@@ -21,7 +21,7 @@ def draw(seed: int, places: Iterable[int]) -> torch.Tensor:
     """Draw (brightness, contrast, grey 0 or 1) for the items at ``places`` of the run's stream, float32 [B, 3]."""
     rows = []
     for place in places:
-        rng = stream(seed, place, 0, 0)  # three numbers: no other stream of the data has as many
+        rng = numpy_stream(seed, place, 0, 0)  # three numbers: no other stream of the data has as many
         rows.append([*rng.uniform(1 - JITTER, 1 + JITTER, size=2), float(rng.random() < GREY)])
     return torch.tensor(np.array(rows), dtype=torch.float32)
 

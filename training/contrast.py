@@ -11,7 +11,6 @@ Axes: N clips of a batch, T frames of a window, F all frames, E the embedding's 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from torch.nn import functional as F
 from steve1.cli import UserError
 from steve1.mineclip import MineCLIP
 from steve1.mineclip.tokenizer import END, START, tokenize
+from steve1.streams import numpy_stream
 
 LOGIT_SCALE = 10.0  # at the start; learned
 MAX_LOGIT_SCALE = 100.0  # CLIP's limit (Radford et al. 2021, section 2.5)
@@ -165,8 +165,7 @@ class Contrast:
             self.log_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
 
     def _rng(self, step: int) -> np.random.Generator:
-        digest = hashlib.sha256(f"contrast {self.seed} {step}".encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        return numpy_stream("contrast", self.seed, step)
 
     def _draw_clips(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Meanings [N], as evenly spread as can be, and the first frames [N] of random windows of them."""

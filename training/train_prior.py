@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from data.text_alignment.pairs import load_pairs
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import data_root, weights_dir
+from steve1.streams import torch_stream
 from training.one_file_checkpoint import read_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ class Training:
         from steve1.prior import TranslatorVAE
 
         self.batch_size, self.beta, self.seed = batch_size, beta, seed
-        order = torch.randperm(len(text), generator=self._generator(0))
+        order = torch.randperm(len(text), generator=torch_stream("prior", seed, 0))
         pairs = torch.from_numpy(text)[order], torch.from_numpy(visual)[order]
         self.val_text, self.val_visual = (part[:n_validation] for part in pairs)
         self.text, self.visual = (part[n_validation:] for part in pairs)
         # Fixed noise: validation losses of different epochs differ by the weights alone.
-        self.val_noise = torch.randn(n_validation, latent_dim, generator=self._generator(1))
+        self.val_noise = torch.randn(n_validation, latent_dim, generator=torch_stream("prior", seed, 1))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = TranslatorVAE(text.shape[1], hidden_dim, latent_dim)
@@ -91,12 +92,6 @@ class Training:
         self.best_loss, self.best_epoch = float("inf"), 0
         self.best: dict[str, Any] = {}
 
-    def _generator(self, stream: int):
-        import torch
-
-        digest = hashlib.sha256(f"prior {self.seed} {stream}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, validate, and return its mean losses by TensorBoard tag."""
         import torch
@@ -104,7 +99,7 @@ class Training:
         from data.text_alignment.vae import prior_loss
 
         self.epoch += 1
-        generator = self._generator(1 + self.epoch)
+        generator = torch_stream("prior", self.seed, 1 + self.epoch)
         self.model.train()
         sums = torch.zeros(3, dtype=torch.float64)
         for rows in torch.randperm(len(self.text), generator=generator).split(self.batch_size):

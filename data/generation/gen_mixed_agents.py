@@ -147,21 +147,21 @@ class Generator:
         return True
 
     def _play(self, dirpath: Path, index: int) -> None:
-        import numpy as np
 
         from data.generation.mixed_agents import Played, draw_plan, play
-        from steve1.MineRLConditionalAgent import AgentBatch, row_generator
+        from steve1.MineRLConditionalAgent import AgentBatch
+        from steve1.streams import numpy_stream, torch_stream
 
         its = self.settings
         plan = draw_plan(
-            np.random.default_rng([its.seed, its.env_seed, index]),
+            numpy_stream(its.seed, its.env_seed, index, padded=True),
             its.max_timesteps,
             its.switch_agent_prob,
             its.perform_spin_prob,
             [agent["tuned"] for agent in its.agents],
         )
         # One stream of sampling noise for both agents, as they never act at once.
-        noise = row_generator(its.seed, f"mixed agents {its.env_seed} {index}")
+        noise = torch_stream("mixed agents", its.env_seed, index, its.seed)
         agents = [AgentBatch(policy, [noise]) for policy in self.policies]
         world_seed, played = its.env_seed + index, Played()
 

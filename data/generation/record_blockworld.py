@@ -111,16 +111,16 @@ def record(output_dir: Path, settings: Settings, index: int) -> Counter[str]:
 
     Raises :class:`UserError` where PyAV has no H.264 encoder.
     """
-    import numpy as np
 
     from blockworld.players.director import play
     from data.contractor import parse_actions
     from data.generation.contractor_lines import LineWriter
     from steve1.envs import make_env
+    from steve1.streams import numpy_stream
 
     env = make_env("blockworld", world_seed(settings.seed, index))
     env.reset()
-    rng = np.random.default_rng([settings.seed, index])
+    rng = numpy_stream(settings.seed, index, padded=True)
     name = recording_name(settings.seed, index)
     video, lines_path, labels_path = paths(output_dir, name)
     for path in (video, lines_path, labels_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from data.minecraft_dataset import stream
 from data.sampling.sessions import Episode
 from steve1.cli import UserError
+from steve1.streams import numpy_stream
 
 
 @dataclass
@@ -27,7 +27,7 @@ def total(episodes: Iterable[Episode]) -> int:
 def shuffled(episodes: Sequence[Episode], seed: int, purpose: int) -> list[Episode]:
     """Return the episodes in an order that depends on their paths, the seed and the purpose alone."""
     ordered = sorted(episodes, key=lambda episode: episode.path)
-    return [ordered[index] for index in stream(seed, purpose).permutation(len(ordered))]
+    return [ordered[index] for index in numpy_stream(seed, purpose).permutation(len(ordered))]
 
 
 def take(episodes: Iterable[Episode], frames: float) -> list[Episode]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from data.EpisodeStorage import EpisodeStorage
-from data.minecraft_dataset import stream
 from data.parallel import ordered_map
 from data.sampling.sessions import Episode
 from steve1.config import FIRST_EMBED, FPS
+from steve1.streams import numpy_stream
 from steve1.vpt.actions import (
     BUTTONS,
     CAMERA_BINS,
@@ -79,7 +79,7 @@ def summarize(
         total.add(part)
     frames = sum(episode.frames for episode in episodes)
     lengths = [episode.frames for episode in episodes]
-    cosine, cosine_counts = total.cosines(stream(seed, len(episodes)))
+    cosine, cosine_counts = total.cosines(numpy_stream(seed, len(episodes)))
     known, norm_sum, norm_squares, least, greatest = total.norm.tolist()
     norm_mean = norm_sum / max(known, 1)
     rows = sum(max(0, length - FIRST_EMBED) for length in lengths)
@@ -125,7 +125,7 @@ def folder_bytes(folder: str) -> int:
 
 def _part(seed: int, n_kept: int, numbered: tuple[int, str]) -> Part:
     number, path = numbered
-    rng = stream(seed, number)
+    rng = numpy_stream(seed, number)
     storage = EpisodeStorage(path)
     actions = storage.load_actions()
     held = np.stack([np.asarray(actions[name]).astype(bool) for name in BUTTONS], axis=1)  # [T, 20]

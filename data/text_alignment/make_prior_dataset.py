@@ -16,7 +16,6 @@ have been made with the MineCLIP given, which embeds the texts. No frame is read
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
 from steve1.cli import UserError, comma_list, count, entry_point, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
+from steve1.streams import numpy_stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,14 +36,11 @@ def draw_moments(label: Label, length: int, n: int, min_offset: int, seed: int) 
     ``length``: frames of the episode. ``min_offset``: frames of the label before the first moment. The draw
     depends on the seed and the label alone.
     """
-    import numpy as np
-
     moments = range(label.start + min_offset, min(label.stop, length))
     if not n or len(moments) <= n:
         return list(moments)
-    key = hashlib.sha256(f"pairs {seed} {label.episode} {label.start} {label.stop}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(key[:8], "big"))
-    return sorted(int(t) for t in rng.choice(np.arange(moments.start, moments.stop), n, replace=False))
+    rng = numpy_stream("pairs", seed, label.episode, label.start, label.stop)
+    return sorted(int(t) for t in rng.choice(moments, n, replace=False))
 
 
 def _parser() -> argparse.ArgumentParser:

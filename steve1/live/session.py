@@ -24,7 +24,8 @@ from steve1.cli import UserError
 from steve1.config import FPS
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.live.recorder import Prompt, Recorder, SavedFilm
-from steve1.MineRLConditionalAgent import AgentBatch, check_env, row_generator
+from steve1.MineRLConditionalAgent import AgentBatch, check_env
+from steve1.streams import torch_stream
 
 # The goal [E] of a text in a world with this seed; "" is no goal.
 GoalOf = Callable[[str, int], torch.Tensor]
@@ -99,7 +100,9 @@ class Session:
         self.on_change = on_change
         self._make_world, self._goal_of, self._recorder, self._prompt = make_world, goal_of, recorder, prompt
         self._period = 1 / fps if fps else 0.0
-        self._agent = AgentBatch(policy, [row_generator(prompt.seed)], prompt.cond_scale, deterministic)
+        self._agent = AgentBatch(
+            policy, [torch_stream("actions", prompt.seed)], prompt.cond_scale, deterministic
+        )
         self._commands: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._viewers = 0
         self._paused = self._stopping = False
@@ -303,7 +306,7 @@ class Session:
             self._world_failed(error)
             return
         self._recorder.event("reset_world")
-        self._agent.reset(0, row_generator(self._prompt.seed))
+        self._agent.reset(0, torch_stream("actions", self._prompt.seed))
         self._show()
         self._resume()
 

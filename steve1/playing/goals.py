@@ -12,8 +12,8 @@ import torch
 from steve1.checkpoints import load_mineclip, load_pickle, read_metadata, tensors_hash
 from steve1.cli import UserError
 from steve1.mineclip import MineCLIP
-from steve1.MineRLConditionalAgent import row_generator
 from steve1.prior import TranslatorVAE, load_prior
+from steve1.streams import torch_stream
 
 
 @torch.no_grad()
@@ -32,7 +32,7 @@ def text_goal(
     """
     if prior is None:
         return embed
-    return prior(embed[None], deterministic=deterministic, generator=row_generator(seed, "prior"))[0]
+    return prior(embed[None], deterministic=deterministic, generator=torch_stream("prior", seed))[0]
 
 
 class TextGoals:

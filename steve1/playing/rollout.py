@@ -11,8 +11,9 @@ import torch
 from steve1.config import POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import WorldLost
-from steve1.MineRLConditionalAgent import AgentBatch, row_generator
+from steve1.MineRLConditionalAgent import AgentBatch
 from steve1.playing.measures import EpisodeMeasures
+from steve1.streams import torch_stream
 
 # Called with (row, pov) for every picture that the agent acts on, in order.
 Watch = Callable[[int, np.ndarray], None]
@@ -54,7 +55,9 @@ class Rollout:
             self.measures[-1].lost = lost
             self._povs.append(obs["pov"])
         self._playing = [measured.lost is None for measured in self.measures]
-        streams = [row_generator(seed) for seed in (seeds if sampling_seeds is None else sampling_seeds)]
+        streams = [
+            torch_stream("actions", seed) for seed in (seeds if sampling_seeds is None else sampling_seeds)
+        ]
         self._agent = AgentBatch(policy, streams, cond_scale, deterministic)
 
     @property

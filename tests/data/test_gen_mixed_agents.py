@@ -21,7 +21,8 @@ from steve1.config import PI_HEAD_KWARGS, POLICY_2X_KWARGS
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import minerl_python
 from steve1.mineclip.embed import embed_frames
-from steve1.MineRLConditionalAgent import AgentBatch, row_generator
+from steve1.MineRLConditionalAgent import AgentBatch
+from steve1.streams import torch_stream
 
 N = 40
 FAST = ("--switch_agent_prob", "1/8", "--perform_spin_prob", "1/12")
@@ -119,7 +120,7 @@ def test_episodes_hold_what_was_played(played, models):
         camera = actions.pop("camera")
 
         # Play it again by hand, from what the metadata says alone.
-        noise = row_generator(0, f"mixed agents 0 {index}")
+        noise = torch_stream("mixed agents", 0, index, 0)
         agents = [AgentBatch(one, [noise]) for one in policies]
         env = PictureWorld()
         env.seed(its["world_seed"])

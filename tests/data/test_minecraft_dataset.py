@@ -19,9 +19,9 @@ from data.minecraft_dataset import (
     item_order,
     load_sampling,
     sample_goals,
-    stream,
 )
 from steve1.cli import UserError
+from steve1.streams import numpy_stream
 from steve1.vpt.actions import env_to_agent
 
 
@@ -65,7 +65,7 @@ def test_goal_is_the_nearest_at_or_after_the_frame(length, gap, data):
 
 
 def test_gaps_are_uniform():
-    goals = sample_goals(400_000, 3, 7, stream(0))
+    goals = sample_goals(400_000, 3, 7, numpy_stream(0))
     values, counts = np.unique(np.diff(goals[:-1]), return_counts=True)
     assert values.tolist() == [3, 4, 5, 6]
     assert np.abs(counts / counts.sum() - 0.25).max() < 0.01

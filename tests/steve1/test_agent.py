@@ -22,9 +22,9 @@ from steve1.MineRLConditionalAgent import (
     agent_frame,
     check_env,
     minerl_actions,
-    row_generator,
 )
 from steve1.playing.rollout import play
+from steve1.streams import torch_stream
 from steve1.vpt.actions import N_BUTTON_ACTIONS, N_CAMERA_ACTIONS
 
 
@@ -109,7 +109,7 @@ def test_playing_is_policy_act(agent, scale):
     policy = agent.policy
     agent.reset(cond_scale=scale, seed=5)
     state = policy.initial_state(2 if scale else 1)
-    generator = row_generator(5)
+    generator = torch_stream("actions", 5)
     for step, (pov, goal) in enumerate(zip(povs(4), goals(4), strict=True)):
         frame = torch.from_numpy(agent_frame(pov, policy.net.img_shape))
         joint, state, _ = policy.act(
@@ -203,18 +203,18 @@ def test_resetting_a_row_wipes_that_row_alone(agent):
     frames, wanted = povs(6), goals(2)
 
     def run(reset_row, wipe=True):
-        batch = AgentBatch(agent.policy, [row_generator(1), row_generator(2)], 3.0)
+        batch = AgentBatch(agent.policy, [torch_stream("actions", 1), torch_stream("actions", 2)], 3.0)
         played = []
         for step, pov in enumerate(frames):
             if step == 3 and reset_row is not None:
-                batch.reset(reset_row, row_generator(9))
+                batch.reset(reset_row, torch_stream("actions", 9))
                 batch._first[reset_row] = wipe
             played.append(batch.act([pov, pov], wanted))
         return played
 
     whole, wiped = run(None), run(0)
     assert all(same_action(a[1], b[1]) for a, b in zip(whole, wiped, strict=True))
-    fresh = AgentBatch(agent.policy, [row_generator(9)], 3.0)
+    fresh = AgentBatch(agent.policy, [torch_stream("actions", 9)], 3.0)
     alone = [fresh.act([frames[step]], wanted[:1])[0] for step in (3, 4, 5)]
     assert all(same_action(a[0], b) for a, b in zip(wiped[3:], alone, strict=True))
     remembering = run(0, wipe=False)

@@ -13,7 +13,8 @@ from steve1.checkpoints import load_model_file
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import make_env
-from steve1.MineRLConditionalAgent import AgentBatch, row_generator
+from steve1.MineRLConditionalAgent import AgentBatch
+from steve1.streams import torch_stream
 
 
 def test_a_prompt_is_acted_on_from_the_next_step_and_encoded_once(tmp_path, monkeypatch):
@@ -194,7 +195,7 @@ def test_guidance_without_a_goal_changes_nothing_whenever_it_is_turned():
     policy = MinecraftAgentPolicy(*load_model_file(TINY_POLICY)).eval()
     world = PictureWorld()
     world.seed(0)
-    plain, turned = (AgentBatch(policy, [row_generator(0)], deterministic=True) for _ in range(2))
+    plain, turned = (AgentBatch(policy, [torch_stream("actions", 0)], deterministic=True) for _ in range(2))
     obs = world.reset()
     for step in range(24):
         if step % 4 == 2:
