@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from data.action_lines import BINARY_KEYS, as_dict, parse_action_lines
+from data.recording_options import DEGREES_PER_PIXEL, RecordingOptions
 from steve1.cli import UserError
 
-DEGREES_PER_PIXEL = 360 / 2400
 MAX_ANGLE = 180.0  # a larger turn within one frame is a glitch of the recorder
 CURSOR_HEIGHT = 720  # mouse.x and mouse.y are pixels of a window of this height
 MAX_POSITION = 1e6  # pixels; no window is as large
+
+DEFAULTS = RecordingOptions()
 
 _KEYBOARD = {
     "escape": "ESC",
@@ -95,14 +97,14 @@ def read_lines(jsonl_path: str | os.PathLike) -> Iterator[dict]:
 
 
 def read_recording(
-    video_path: str | os.PathLike, jsonl_path: str | os.PathLike, legacy_int_camera: bool = False
+    video_path: str | os.PathLike, jsonl_path: str | os.PathLike, options: RecordingOptions = DEFAULTS
 ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     """Yield ``(frame, env_action)`` of each frame that is not null: uint8 [H, W, 3] RGB, and a MineRL action.
 
     The mouse cursor is drawn where a screen is open. The video is decoded as it is consumed. Where it is
     shorter than its lines, or a frame can't be decoded, the recording ends with a :class:`RecordingWarning`.
     """
-    recording = Recording.read(video_path, jsonl_path, legacy_int_camera)
+    recording = Recording.read(video_path, jsonl_path, options)
     actions = recording.actions.env_actions
     for i, frame in enumerate(recording.frames()):
         yield frame, {key: values[i].copy() for key, values in actions.items()}
@@ -113,20 +115,32 @@ def read_recording(
 class Recording:
     """A video with its actions, one for each frame.
 
-    ``warnings`` (sentences about what can't be used) are complete when ``frames()`` has been consumed.
+    ``warnings`` (sentences about what can't be used), ``cuts`` (numbers of the kept frames before which a piece of
+    the recording is missing) and ``pairing`` (facts about how pictures and lines were paired, plain JSON) are complete
+    when ``frames()`` has been consumed; ``decoder`` says what decodes the pictures.
     """
 
     def __init__(self, video_path: str | os.PathLike, actions: ActionLines, actions_name: str) -> None:
+        from data.video import decoder_name
+
         self.video_path, self.actions, self.actions_name = Path(video_path), actions, actions_name
         self.warnings: list[str] = []
+        self.cuts: list[int] = []
+        self.decoder = decoder_name()
+        self.pairing: dict[str, Any] = {}
 
     @classmethod
     def read(
-        cls, video_path: str | os.PathLike, jsonl_path: str | os.PathLike, legacy_int_camera: bool = False
+        cls,
+        video_path: str | os.PathLike,
+        jsonl_path: str | os.PathLike,
+        options: RecordingOptions = DEFAULTS,
     ) -> Recording:
         """A recording whose actions are contractor lines or our own, told apart by the first line."""
         found: list[str] = []
-        actions = _parse_any(_read_lines(jsonl_path, found.append), legacy_int_camera, Path(jsonl_path))
+        actions = _parse_any(
+            _read_lines(jsonl_path, found.append), options.legacy_int_camera, Path(jsonl_path)
+        )
         recording = cls(video_path, actions, Path(jsonl_path).name)
         recording.warnings += found
         return recording

@@ -35,6 +35,14 @@ _X264 = {
 _FULL_RANGE, _BT601 = 2, 5
 
 
+def decoder_name() -> str:
+    """What decodes videos here: the libraries and their versions."""
+    libraries = (
+        f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in ("libavcodec", "libswscale")
+    )
+    return f"PyAV {av.__version__} ({', '.join(libraries)})"
+
+
 class VideoWriter:
     """Writes uint8 [H, W, 3] RGB frames to an mp4: H.264, yuv444p, no B-frames, a keyframe every 16."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from data.contractor import DEGREES_PER_PIXEL
+from data.recording_options import DEGREES_PER_PIXEL
 
 _KEYS = {
     "ESC": "escape",

@@ -44,12 +44,13 @@ def convert(
 ) -> Outcome:
     """Make the episode ``output/NAME`` of a recording whose local files ``files()`` gives, or say why not."""
     from data.contractor import Recording
+    from data.recording_options import RecordingOptions
     from steve1.download import NotFound
 
     outcome = Outcome(source, MADE)
     try:
         video, actions = files()
-        recording = Recording.read(video, actions, legacy_int_camera)
+        recording = Recording.read(video, actions, RecordingOptions(legacy_int_camera=legacy_int_camera))
         metadata = {"source": source.video, "legacy_int_camera": legacy_int_camera}
         n = maker.make(output / source.name, recording, metadata, progress=progress)
         outcome.summary.add(recording, n)
