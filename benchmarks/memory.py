@@ -37,8 +37,7 @@ from steve1.checkpoints import load_model_file
 from steve1.cli import boolean, comma_list, count, entry_point
 from steve1.config import PI_HEAD_KWARGS, POLICY_2X_KWARGS
 from steve1.vpt.recurrence import detach_state
-from training.optimizer import make_optimizer
-from training.policy import build_policy
+from training.policy import build_policy, make_optimizer
 
 GIB = 2**30
 _WIDTHS = (10, 8, 10, 14, 7, 7, 9, 11)

@@ -28,7 +28,7 @@ _LOADED = (
         "matplotlib.figure",
         "matplotlib.backends.backend_agg",
     ),
-    *("steve1.mineclip", "training.trainer"),
+    *("steve1.mineclip", "training.run"),
 )
 # A client without site-packages: it starts in 20 ms.
 _CLIENT = """#!{python} -SE

@@ -1,19 +1,22 @@
-"""The policy that a run trains: built, filled with weights, partly frozen, made to spare memory or time.
+"""The policy that a run trains: built, filled with weights, partly frozen; and its optimizer.
 
-Knows nothing of data and steps.
+AdamW, with weight decay on the matrices of linear and convolutional layers alone. Knows nothing of data and steps.
 """
 
 from __future__ import annotations
 
 import argparse
 
+import torch
 from torch import nn
 
 from steve1.checkpoints import load_weights
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from training.parts import PARTS, plain_part
 from training.schedule import short_count
+from training.train_flags import PARTS, plain_part
+
+_DECAYED = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 def build_policy(
@@ -66,3 +69,33 @@ def trained_parameters(policy: MinecraftAgentPolicy) -> str:
         what = "frozen" if not trained else "trained" if trained == count else f"{trained:_} trained"
         lines.append(f"    {name:<22} {count:>13_}  {what}")
     return "\n".join([f"Trainable parameters: {total:_} ({short_count(round(total, -3))})", *lines])
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
+    """Two groups for an optimizer: decayed (weights of linear and conv layers) and the rest.
+
+    Biases, norms, the relative-position basis and recurrent weights are not decayed; parameters that do not
+    require a gradient are in neither group.
+    """
+    decayed = {id(m.weight) for m in module.modules() if isinstance(m, _DECAYED)}
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) in decayed], "weight_decay": weight_decay},
+        {"params": [p for p in trained if id(p) not in decayed], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def make_optimizer(module: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over the trained parameters; the learning rate is set before every update.
+
+    The fused kernel does the same arithmetic in one pass over memory.
+    """
+    return torch.optim.AdamW(parameter_groups(module, weight_decay), lr=0.0, fused=True)
+
+
+@torch.no_grad()
+def l2_norm(module: nn.Module) -> float:
+    """The L2 norm of all parameters together."""
+    norms = [p.detach().float().norm() for p in module.parameters()]
+    return torch.stack(norms).norm().item()

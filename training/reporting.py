@@ -90,6 +90,15 @@ class Reporter:
             f"    step: {step}"
         )
 
+    def validation(self, step: int, losses: dict[str, float], frames: int) -> None:
+        """Record the validation losses of ``step``, by TensorBoard tag, and print them."""
+        self.metrics(step, {**losses, "processed_frames": frames})
+        self.say(
+            "\n".join(
+                f"    {tag.replace('loss/val', 'val_loss')}: {value:.3f}" for tag, value in losses.items()
+            )
+        )
+
     def draw_curves(self) -> None:
         """Draw ``curves.png`` anew."""
         if self.enabled:

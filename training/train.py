@@ -10,196 +10,24 @@ The real run (what 3_train.sh does), and a tiny one for a laptop:
         --sampling my_sampling --T 64 --trunc_t 32 --batch_size 2 --gradient_accumulation_steps 1 \\
         --warmup_frames 1k --n_frames 20k --checkpoint_dir /tmp/tiny_checkpoint
 
-The same command run again goes on where it stopped.
+The same command run again goes on where it stopped. The flags are in train_flags.py; what a run holds and writes is
+in run.py.
 """
 
 from __future__ import annotations
 
-import argparse
+import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from data.item_flags import add_item_flags, add_list_flags, item_problems, too_small
-from steve1.cli import UserError, boolean, count, entry_point, number, report_all
-from steve1.config import data_root, logs_dir
-from training.parts import unknown_parts
+from steve1.cli import UserError, entry_point, report_all
+from training.schedule import learning_rate, validation_due
+from training.train_flags import build_parser, flag_problems
 
-
-def build_parser() -> argparse.ArgumentParser:
-    """All flags of training, grouped by concern."""
-    parser = argparse.ArgumentParser(
-        description="Train the goal-conditioned policy by behaviour cloning with hindsight goals.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    switch: dict[str, Any] = {"type": boolean, "nargs": "?", "const": True}
-
-    group = parser.add_argument_group("weights")
-    group.add_argument(
-        "--in_model", required=True, help="architecture: a VPT .model file, or .json of the same nesting"
-    )
-    group.add_argument(
-        "--in_weights",
-        default=None,
-        help="weights to start from (VPT's or STEVE-1's); none: random initial weights",
-    )
-    group.add_argument(
-        "--out_weights",
-        required=True,
-        help="the trained weights, ending in .weights; OUT_latest, OUT_best and OUT_snapshot_5M are written beside",
-    )
-    group.add_argument(
-        "--freeze",
-        nargs="*",
-        default=[],
-        metavar="PART",
-        help="parts that are not trained, as in --freeze img_process recurrent_layer.blocks.0; none: all are trained",
-    )
-    group.add_argument(
-        "--mineclip_embed_dim",
-        type=count,
-        default=None,
-        help="width of the goal embeddings, for another embedding model; a goal layer of another width in --in_weights "
-        "starts anew. None: what --in_model says (512 where it says nothing)",
-    )
-
-    group = parser.add_argument_group("data")
-    add_list_flags(group)
-    group.add_argument(
-        "--num_workers", type=count, default=4, help="processes that load data; 0: the main one does"
-    )
-    group.add_argument(
-        "--augment",
-        default=False,
-        help="change brightness and contrast by up to 10 %% and make 10 %% of the items grey; "
-        "one draw an item, on the device",
-        **switch,
-    )
-    group.add_argument(
-        "--allow_mixed_mineclip",
-        default=False,
-        help="accept goals of different MineCLIPs, in the episodes or between them and --in_weights",
-        **switch,
-    )
-
-    add_item_flags(parser)
-
-    group = parser.add_argument_group("optimization")
-    group.add_argument("--batch_size", type=count, default=12, help="items per process and step")
-    group.add_argument("--gradient_accumulation_steps", type=count, default=4, help="steps per update")
-    group.add_argument("--learning_rate", type=number, default=4e-5, help="peak learning rate")
-    group.add_argument(
-        "--warmup_frames", type=count, default=10_000_000, help="frames of linear warm-up; 0: none"
-    )
-    group.add_argument(
-        "--n_frames", type=count, default=100_000_000, help="frames to train on, over all processes"
-    )
-    group.add_argument(
-        "--weight_decay", type=number, default=0.039428, help="of linear and conv matrices; 0: none"
-    )
-    group.add_argument(
-        "--max_grad_norm", type=number, default=5.0, help="clip the gradient's L2 norm; 0: never"
-    )
-    group.add_argument(
-        "--seed",
-        type=count,
-        default=0,
-        help="of initial weights, data order, goals, dropout and augmentation",
-    )
-    group.add_argument(
-        "--gradient_checkpointing",
-        default=False,
-        help="compute activations twice instead of keeping them: less memory, slower, the same loss",
-        **switch,
-    )
-    group.add_argument(
-        "--compile",
-        default=False,
-        help="compile the policy with torch.compile: minutes at the start, quicker steps (needs a C++ compiler)",
-        **switch,
-    )
-
-    group = parser.add_argument_group(
-        "validation, logs and checkpoints (a step is trunc_t frames of each item)"
-    )
-    group.add_argument("--val_freq", type=count, default=1000, help="steps between validations; 0: never")
-    group.add_argument(
-        "--val_freq_begin", type=count, default=100, help="the same during the first steps; 0: never"
-    )
-    group.add_argument(
-        "--val_freq_switch_steps", type=count, default=500, help="how many steps are the first ones"
-    )
-    group.add_argument(
-        "--val_every_nth", type=count, default=1, help="validate on every nth item only; 1: on all"
-    )
-    group.add_argument(
-        "--early_stopping_patience",
-        type=count,
-        default=0,
-        help="stop after this many validations in a row without a new best loss; 0: never",
-    )
-    group.add_argument(
-        "--save_each_val", default=False, help="keep OUT_step_N.weights of every validation", **switch
-    )
-    group.add_argument(
-        "--save_freq", type=count, default=1000, help="steps between checkpoints; 0: only at the end"
-    )
-    group.add_argument("--log_freq", type=count, default=100, help="steps between lines of metrics")
-    group.add_argument(
-        "--snapshot_every_n_frames",
-        type=count,
-        default=50_000_000,
-        help="keep OUT_snapshot_N.weights; 0: none",
-    )
-    group.add_argument(
-        "--checkpoint_dir",
-        default=str(data_root() / "training_checkpoint"),
-        help="what a resumed run needs, and logs/",
-    )
-    group.add_argument(
-        "--restart_from_checkpoint",
-        default=True,
-        help="go on from the checkpoint in checkpoint_dir if there is one; False: refuse to if there is",
-        **switch,
-    )
-    group.add_argument(
-        "--reset_checkpoint_dir",
-        default=False,
-        help="delete the checkpoint and the logs and start over",
-        **switch,
-    )
-    group.add_argument("--log_dir", default=str(logs_dir() / "training"), help="folder of train_YYYYMMDD.log")
-    return parser
-
-
-def flag_problems(args: argparse.Namespace) -> list[str]:
-    """Everything that is wrong with the flags by themselves, one sentence each."""
-    problems = item_problems(args)
-    problems += too_small(
-        args, 1, ("batch_size", "gradient_accumulation_steps", "n_frames", "log_freq", "val_every_nth")
-    )
-    problems += too_small(args, 0, ("num_workers", "warmup_frames", "weight_decay", "max_grad_norm", "seed"))
-    problems += too_small(
-        args, 0, ("val_freq", "val_freq_begin", "val_freq_switch_steps", "early_stopping_patience")
-    )
-    problems += too_small(args, 0, ("save_freq", "snapshot_every_n_frames"))
-    if not args.learning_rate > 0:
-        problems.append(f"--learning_rate is {args.learning_rate}; it must be above 0")
-    if args.warmup_frames >= args.n_frames >= 1:
-        problems.append(
-            f"--warmup_frames {args.warmup_frames:_} must be below --n_frames {args.n_frames:_}; "
-            "a tenth of n_frames is usual"
-        )
-    if args.mineclip_embed_dim is not None and args.mineclip_embed_dim < 1:
-        problems.append(f"--mineclip_embed_dim is {args.mineclip_embed_dim}; it must be at least 1")
-    if args.early_stopping_patience > 0 and args.val_freq <= 0:
-        problems.append(
-            f"--early_stopping_patience {args.early_stopping_patience} needs validations; give a --val_freq above 0"
-        )
-    problems += unknown_parts(args.freeze)
-    if not args.out_weights.endswith(".weights"):
-        problems.append(f"--out_weights {args.out_weights} must end in .weights")
-    return problems
+if TYPE_CHECKING:
+    from training.run import Batch, Run
+    from training.stopping import StopRequest
 
 
 @entry_point
@@ -210,21 +38,97 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import torch
 
-    from training.trainer import Trainer
+    from training.run import Run
 
     try:
-        trainer = Trainer(args)
+        run = Run(args)
     except (UserError, OSError):
         if os.environ.get("RANK", "0") != "0":  # all processes find the same; one says so
             raise SystemExit(1) from None
         raise
     try:
-        trainer.run()
+        train(run)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"the GPU's memory is full ({str(error).partition('.')[0]}); add --gradient_checkpointing, or halve "
             "--batch_size and double --gradient_accumulation_steps (docs/finetuning.md has a table)"
         ) from None
+
+
+def train(run: Run) -> None:
+    """Train to the end, or until a signal asks to stop; then every weights file is in place."""
+    from training.stopping import StopRequest
+
+    run.describe()
+    if run.finished():
+        run.end_again()
+        return
+    run.meter.begin()
+    if run.progress.step == 0:
+        run.validate()
+    with StopRequest() as stop:
+        loop(run, stop)
+    run.end()
+
+
+def loop(run: Run, stop: StopRequest) -> None:
+    """Step by step: a step is one piece of ``trunc_t`` frames of every item of a batch, on every process."""
+    args, progress = run.args, run.progress
+    for batch, piece in run.pieces():
+        step(run, batch, piece)
+
+        if progress.step % args.log_freq == 0:
+            run.log()
+        if validation_due(progress.step, args.val_freq, args.val_freq_begin, args.val_freq_switch_steps):
+            run.due.add("validation")
+        if args.save_freq and progress.step % args.save_freq == 0:
+            run.due.add("checkpoint")
+        if progress.step % args.gradient_accumulation_steps == 0:
+            between_updates(run, stop)
+        if run.finished():
+            return
+
+
+def step(run: Run, batch: Batch, piece: int) -> None:
+    """Forward and backward through one piece of the batch, and an update of the weights where one is due."""
+    from steve1.vpt.recurrence import detach_state
+
+    args, accelerator, progress = run.args, run.accelerator, run.progress
+    obs, actions, first = run.on_device(batch, piece)  # img [B, t, H, W, 3], the rest [B, t, ...]
+    with accelerator.accumulate(run.policy):
+        (log_probs, _), memory = run.policy(obs, first, run.memory)
+        loss = -run.plain_policy.log_prob(log_probs, actions).mean()  # nats a frame
+        run.check_finite("loss", loss.item())
+        accelerator.backward(loss)
+
+        if accelerator.sync_gradients:  # the update's last piece: its gradients are complete
+            norm = accelerator.clip_grad_norm_(run.policy.parameters(), args.max_grad_norm or math.inf)
+            run.meter.grad_norm = float(norm)
+            if accelerator.scaler is None:  # fp16's scaler skips such steps itself and lowers its scale
+                run.check_finite("gradient", run.meter.grad_norm)
+            frames = (progress.step + 1) * run.frames_per_step
+            rate = learning_rate(frames, args.learning_rate, args.warmup_frames, args.n_frames)
+            run.set_learning_rate(rate)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+    run.memory = detach_state(memory)  # the next piece remembers, and gradients end here
+    progress.step += 1
+    progress.piece = piece + 1
+    run.meter.losses.append(loss.item())
+    run.reporter.progress(run.frames)
+
+
+def between_updates(run: Run, stop: StopRequest) -> None:
+    """What waits until no gradients are gathered: validation, snapshots, checkpoints, leaving."""
+    if "validation" in run.due:
+        run.validate()
+    run.save_snapshots()
+    stopping = run.anywhere(stop.signal is not None)
+    if stopping or "checkpoint" in run.due:
+        run.checkpoint()
+    run.due.clear()
+    if stopping:
+        run.leave(stop.signal)
 
 
 if __name__ == "__main__":

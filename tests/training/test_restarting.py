@@ -12,7 +12,7 @@ import pytest
 from conftest import assert_equal_weights
 from safetensors.torch import load_file, save_file
 
-from training import train, trainer
+from training import run, train
 from training.checkpointing import checkpoints, read_progress
 from training.reporting import read_metrics
 
@@ -46,14 +46,14 @@ def unbroken(sampling, tmp_path_factory):
 
 def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send ourselves a signal while ``step`` is running."""
-    original = trainer.Trainer._step
+    original = train.step
 
     def stepping(self, batch, piece):
         original(self, batch, piece)
         if self.progress.step == step:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(trainer.Trainer, "_step", stepping)
+    monkeypatch.setattr(train, "step", stepping)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def hook(event, args):
         count += 1
         if count == at:
             os.kill(os.getpid(), signal.SIGKILL)
-import torch, accelerate, training.trainer
+import torch, accelerate, training.run
 sys.addaudithook(hook)
 from training import train
 train.main(sys.argv[1:])
@@ -127,7 +127,7 @@ def test_killed_while_files_are_written_it_goes_on_from_the_last_whole_checkpoin
 
 def test_killed_inside_a_checkpoint_the_one_before_is_used(flags, unbroken, tmp_path, monkeypatch, capsys):
     flags = [*flags, "--augment"]
-    original = trainer.save_checkpoint
+    original = run.save_checkpoint
 
     def dying(accelerator, folder, progress, memory):
         if progress.step == 20:
@@ -137,7 +137,7 @@ def test_killed_inside_a_checkpoint_the_one_before_is_used(flags, unbroken, tmp_
         original(accelerator, folder, progress, memory)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_checkpoint", dying)
+        patch.setattr(run, "save_checkpoint", dying)
         with pytest.raises(MemoryError):
             train.main(flags)
     train.main(flags)

@@ -10,8 +10,8 @@ from conftest import assert_equal_weights
 
 from steve1.checkpoints import load_model_file, load_weights, read_metadata, read_state_dict
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from training import train, trainer
-from training.optimizer import parameter_groups
+from training import run, train
+from training.policy import parameter_groups
 from training.reporting import read_metrics
 from training.schedule import learning_rate
 
@@ -122,12 +122,12 @@ def test_fine_tuning_begins_with_the_loss_of_the_weights_it_begins_with(flags, t
 
 
 def test_a_loss_that_is_no_number_stops_before_the_step(flags, tmp_path, capsys, monkeypatch):
-    original = trainer.Trainer._check_finite
+    original = run.Run.check_finite
 
     def poisoned(self, what, value):
         original(self, what, float("nan") if self.progress.step == 14 and what == "loss" else value)
 
-    monkeypatch.setattr(trainer.Trainer, "_check_finite", poisoned)
+    monkeypatch.setattr(run.Run, "check_finite", poisoned)
     with pytest.raises(SystemExit) as stopped:
         train.main(flags)
     assert stopped.value.code == 1
@@ -261,7 +261,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_checkpoint(flags, tmp_pa
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device", str(tmp_path / "ck" / "checkpoint_10"))
 
-    monkeypatch.setattr(trainer, "save_checkpoint", full)
+    monkeypatch.setattr(run, "save_checkpoint", full)
     with pytest.raises(SystemExit) as stopped:
         train.main(flags)
     assert stopped.value.code == 1
@@ -273,7 +273,7 @@ def test_a_full_gpu_is_one_sentence_with_the_remedy(flags, capsys, monkeypatch):
     def full(*_args):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has ...")
 
-    monkeypatch.setattr(trainer.Trainer, "_step", full)
+    monkeypatch.setattr(train, "step", full)
     with pytest.raises(SystemExit) as stopped:
         train.main(flags)
     assert stopped.value.code == 1

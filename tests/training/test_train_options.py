@@ -10,7 +10,7 @@ from tiny_episodes import make_episode
 
 from steve1.checkpoints import load_model_file, read_metadata, read_state_dict
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from training import train, trainer
+from training import run, train
 from training.augmentation import GREY, JITTER, augment, draw
 from training.policy import trained_parameters
 from training.reporting import read_metrics
@@ -104,7 +104,7 @@ def test_a_wrong_part_is_refused_with_the_right_ones(flags, capsys):
 
 def test_early_stopping_ends_the_run_and_says_how_to_go_on(flags, tmp_path, capsys, monkeypatch):
     worse = iter([9.0, 3.0, *np.linspace(4, 5, 100)])
-    monkeypatch.setattr(trainer, "validate", lambda *_: {"loss/val": float(next(worse))})
+    monkeypatch.setattr(run, "validate", lambda *_: {"loss/val": float(next(worse))})
     flags = [*flags, "--val_freq", "4", "--val_freq_begin", "4", "--early_stopping_patience", "3"]
     train.main(flags)
     out = capsys.readouterr().out
