@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
             seed=args.seed,
         )
         for _ in range(args.n_epochs):
-            training.run_epoch()
+            training.advance()
         measures = judge(training, world, n_tasks=40)
         energies[name] = measures["energy"]
         row = "".join(f"{measures[column]:>9.3f}" for column in columns)

@@ -114,8 +114,13 @@ class Contrast:
         )
         self.step = 0
 
-    def run_step(self) -> float:
-        """Train on one batch and return its loss."""
+    @property
+    def position(self) -> int:
+        return self.step
+
+    def advance(self) -> dict[str, float]:
+        """Train on one batch; returns its loss and rate, by TensorBoard tag."""
+        rate = self.learning_rate()
         rng = self._rng(self.step)
         meanings, starts = self._draw_clips(rng)
         tokens = self._draw_texts(meanings, rng)
@@ -128,7 +133,7 @@ class Contrast:
         loss = contrast_loss(video, text, labels, self.log_scale.exp())
         self._update(loss)
         self.step += 1
-        return loss.item()
+        return {"loss/train": loss.item(), "learning_rate": rate}
 
     def state(self) -> dict[str, Any]:
         return {

@@ -25,67 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
-from steve1.config import MINECLIP_CONFIG
-from steve1.files import read_text
+from training.mineclip_sizes import PRESETS, load_config
+from training.small_training import checkpoint_file, plain_flags, resume, run
 
 if TYPE_CHECKING:
     from steve1.mineclip import MineCLIP
     from training.contrast import Clips, Segment
     from training.retrieval import Retrieval
 
-_TEMPORAL = {
-    "temporal_layers": 2,
-    "temporal_heads": 2,
-    "temporal_head_dim": 32,
-    "max_frames": 32,
-    "window": 16,
-}
-_TEXT = {"context_length": 77, "vocab_size": 49408, "text_width": 64, "text_layers": 2, "text_heads": 2}
-# benchmarks and docs name these; a JSON of the same keys may be given instead.
-PRESETS: dict[str, dict] = {
-    "small": {
-        "resolution": [40, 64],
-        "patch_size": 8,
-        "vision_width": 96,
-        "vision_layers": 3,
-        "vision_heads": 4,
-        "embed_dim": 128,
-        **_TEXT,
-        **_TEMPORAL,
-    },
-    "tiny": {
-        "resolution": [32, 48],
-        "patch_size": 16,
-        "vision_width": 32,
-        "vision_layers": 1,
-        "vision_heads": 2,
-        "embed_dim": 32,
-        **_TEXT,
-        "text_width": 16,
-        "text_layers": 1,
-        **_TEMPORAL,
-        "temporal_layers": 1,
-        "temporal_head_dim": 8,
-    },
-    "published": MINECLIP_CONFIG,
-}
-
-
-def load_config(name: str) -> dict:
-    """A preset's sizes, or those of a JSON file (which may hold them under ``config``)."""
-    if name in PRESETS:
-        return dict(PRESETS[name])
-    try:
-        content = json.loads(read_text(name))
-    except FileNotFoundError:
-        raise UserError(
-            f"--config {name}: neither a file nor one of {', '.join(PRESETS)}; give one of these"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"--config {name} is not JSON ({error}); mend it") from None
-    if not isinstance(content, dict):
-        raise UserError(f"--config {name} is not a JSON object of sizes")
-    return dict(content.get("config", content))
+SAVE_SECONDS = 30.0  # between two checkpoints
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -251,7 +199,6 @@ def main(argv: list[str] | None = None) -> None:
 
     # ---- training ----
     from training.contrast import Contrast
-    from training.contrast_run import resume, run
 
     names = (
         "steps",
@@ -263,12 +210,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     flags = {name: getattr(args, name) for name in (*names, "shift", "seed")}
     training = Contrast(mineclip, clips, train, list(texts.values()), **flags)
-    checkpoint_dir = args.out.with_name(f"{args.out.stem}_checkpoint")
-    checkpoint = checkpoint_dir / "state.pt"
+    checkpoint = checkpoint_file(args.out)
     if args.restart_from_checkpoint and checkpoint.exists():
         resume(checkpoint, training, identity)
         print(f"going on after step {training.step:,} of {checkpoint}")
-    loss = run(training, checkpoint, identity, checkpoint_dir / "logs")
+    loss = run(training, training.steps, "step", checkpoint, identity, SAVE_SECONDS)
 
     # ---- judging and writing ----
     results = _judge(mineclip, clips, held, texts, held_texts)
@@ -276,9 +222,7 @@ def main(argv: list[str] | None = None) -> None:
     metadata = {
         "accuracy": {name: vars(result) for name, result in results.items()},
         "identity": identity,
-        "flags": {
-            name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()
-        },
+        "flags": plain_flags(args),
         "wordings": texts,
         "held_out_wordings": held_out_wordings,
         "held_out_episodes": sorted(judged),

@@ -25,7 +25,7 @@ from data.text_alignment.pairs import load_pairs
 from steve1.cli import UserError, boolean, count, entry_point, number, report_all
 from steve1.config import data_root, weights_dir
 from steve1.streams import torch_stream
-from training.one_file_checkpoint import read_checkpoint, save_checkpoint
+from training.small_training import checkpoint_file, plain_flags, resume, run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,11 @@ class Training:
         self.best_loss, self.best_epoch = float("inf"), 0
         self.best: dict[str, Any] = {}
 
-    def run_epoch(self) -> dict[str, float]:
+    @property
+    def position(self) -> int:
+        return self.epoch
+
+    def advance(self) -> dict[str, float]:
         """Train one epoch, validate, and return its mean losses by TensorBoard tag."""
         import torch
 
@@ -148,22 +152,6 @@ class Training:
         """Put the best weights into the model and return it."""
         self.model.load_state_dict(self.best)
         return self.model.eval()
-
-
-def resume(path: Path, training: Training, identity: dict[str, Any]) -> None:
-    """Take up the checkpoint at ``path``; raises UserError where it belongs to other data or flags."""
-    theirs, state = read_checkpoint(path)
-    differing = [
-        f"{key} {theirs.get(key)} there, {value} now"
-        for key, value in identity.items()
-        if theirs.get(key) != value
-    ]
-    if differing:
-        raise UserError(
-            f"{path} is from a run with other data or flags ({'; '.join(differing)}); give another --output_path, "
-            "or start anew with --restart_from_checkpoint False"
-        )
-    training.load_state(state)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -253,8 +241,7 @@ def main(argv: list[str] | None = None) -> None:
     flags = {name: getattr(args, name) for name in names} | {"beta": beta}
     training = Training(text, visual, **flags)
     identity = {**flags, "data": data_hash}
-    checkpoint_dir = args.output_path.with_name(f"{args.output_path.stem}_checkpoint")
-    checkpoint = checkpoint_dir / "state.pt"
+    checkpoint = checkpoint_file(args.output_path)
     if args.restart_from_checkpoint and checkpoint.exists():
         resume(checkpoint, training, identity)
         print(f"going on after epoch {training.epoch} of {checkpoint}")
@@ -264,7 +251,7 @@ def main(argv: list[str] | None = None) -> None:
     )
 
     # ---- training ----
-    _train(training, args.n_epochs, checkpoint, identity, checkpoint_dir / "logs")
+    run(training, args.n_epochs, "epoch", checkpoint, identity)
 
     # ---- weights ----
     best = training.best_model()
@@ -274,9 +261,7 @@ def main(argv: list[str] | None = None) -> None:
             "hidden_dim": best.hidden_dim,
             "latent_dim": best.latent_dim,
         },
-        "flags": {
-            name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()
-        },
+        "flags": plain_flags(args),
         "beta": beta,
         "data_hash": data_hash,
         "mineclip_hash": mineclip_hash,
@@ -289,24 +274,6 @@ def main(argv: list[str] | None = None) -> None:
     if there != tensors_hash(best):
         save_weights(best, args.output_path, metadata)
     print(f"{args.output_path}: epoch {training.best_epoch}, validation loss {training.best_loss:.5f}")
-
-
-def _train(training: Training, n_epochs: int, checkpoint: Path, identity: dict[str, Any], logs: Path) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-    from tqdm import tqdm
-
-    if training.epoch >= n_epochs:
-        return
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    bar = tqdm(total=n_epochs, initial=training.epoch, unit="epoch", mininterval=0.5, disable=None)
-    with bar, SummaryWriter(str(logs), purge_step=training.epoch + 1) as writer:
-        while training.epoch < n_epochs:
-            losses = training.run_epoch()
-            for tag, value in losses.items():
-                writer.add_scalar(tag, value, training.epoch)
-            save_checkpoint(checkpoint, training, identity)
-            bar.set_postfix(train=f"{losses['loss/train']:.5f}", val=f"{losses['loss/val']:.5f}")
-            bar.update()
 
 
 if __name__ == "__main__":

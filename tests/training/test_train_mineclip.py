@@ -14,7 +14,7 @@ from data.text_alignment.labels import Label
 from steve1.checkpoints import load_mineclip, read_metadata, read_state_dict
 from steve1.mineclip import MineCLIP, embed_frames
 from steve1.vpt.actions import BUTTONS
-from training import contrast_run
+from training import train_mineclip
 from training.contrast import Clips, Contrast, Segment, contrast_loss
 from training.footage import find_sources, hold_out, read_clips
 from training.retrieval import embed_segments, retrieve
@@ -149,7 +149,7 @@ def test_all_parts_are_trained(world):
         mineclip, clips, clips.segments, list(WORDINGS.values()), steps=2, shift=2, seed=0, **flags
     )
     for _ in range(2):
-        training.run_step()
+        training.advance()
     assert not [name for name, tensor in mineclip.state_dict().items() if torch.equal(before[name], tensor)]
 
 
@@ -163,8 +163,8 @@ def whole(world, tmp_path_factory):
 
 @pytest.mark.parametrize("stop", [5, 14])
 def test_killed_and_run_again_gives_the_same_weights(world, whole, tmp_path, monkeypatch, stop):
-    monkeypatch.setattr(contrast_run, "SAVE_SECONDS", 0.0)
-    original = Contrast.run_step
+    monkeypatch.setattr(train_mineclip, "SAVE_SECONDS", 0.0)
+    original = Contrast.advance
 
     def dies(self):
         if self.step == stop:
@@ -172,7 +172,7 @@ def test_killed_and_run_again_gives_the_same_weights(world, whole, tmp_path, mon
         return original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Contrast, "run_step", dies)
+        patch.setattr(Contrast, "advance", dies)
         with pytest.raises(MemoryError):
             run(world, tmp_path / "cut.pth")
     assert not (tmp_path / "cut.pth").exists()
@@ -184,7 +184,7 @@ def test_a_finished_run_is_skipped_and_another_one_refused(world, whole, tmp_pat
     for suffix in (".pth", ".json"):
         shutil.copy(whole.with_suffix(suffix), tmp_path / f"m{suffix}")
     with monkeypatch.context() as patch:
-        patch.setattr(Contrast, "run_step", None)
+        patch.setattr(Contrast, "advance", None)
         first = run(world, tmp_path / "m.pth")
     assert "skipped" in capsys.readouterr().out
     assert "other flags or data" in fails(capsys, 1, world, tmp_path / "m.pth", "--seed=1")

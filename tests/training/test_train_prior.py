@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from steve1.checkpoints import dump_pickle, read_state_dict
 from steve1.cli import UserError
 from steve1.prior import load_prior
-from training import train_prior
+from training import small_training
 from training.train_prior import default_beta, main
 
 FLAGS = ["--hidden_dim=24", "--latent_dim=8", "--batch_size=16", "--lr=3e-3", "--n_validation=10"]
@@ -94,7 +94,7 @@ def test_same_seed_same_weights(data, tmp_path):
 @pytest.mark.parametrize("moment", ["between epochs", "within an epoch", "while saving"])
 def test_killed_and_run_again_gives_the_same_weights(data, tmp_path, monkeypatch, moment):
     whole = run(data, tmp_path / "whole.pt", "--n_epochs", 6)
-    calls = {"between epochs": (train_prior, "save_checkpoint"), "while saving": (torch, "save")}
+    calls = {"between epochs": (small_training, "save_checkpoint"), "while saving": (torch, "save")}
     from data.text_alignment import vae
 
     owner, name = calls.get(moment, (vae, "prior_loss"))
