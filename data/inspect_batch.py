@@ -129,7 +129,7 @@ def describe(
     """Lines about a batch: what is in it, how large, how often."""
     import numpy as np
 
-    from steve1.vpt.actions import BIN_ANGLES, BUTTONS, CAMERA_BINS, agent_to_env
+    from steve1.vpt.actions import BIN_ANGLES, BUTTONS, CAMERA_BINS, agent_to_env, camera_bins
 
     lines = []
     for name, values in arrays.items():
@@ -159,7 +159,7 @@ def describe(
     listed = ", ".join(f"{name} {share:.1%}" for share, name in shares[:_COMMON] if share > 0)
     lines.append(f"most frequent buttons: {listed or 'none'}")
     lines.append("camera, degrees    " + "".join(f"{angle:>8.2f}" for angle in BIN_ANGLES))
-    for axis, bins in (("pitch", camera // CAMERA_BINS), ("yaw", camera % CAMERA_BINS)):
+    for axis, bins in zip(("pitch", "yaw"), camera_bins(camera).T, strict=True):
         part = np.bincount(bins, minlength=CAMERA_BINS) / bins.size
         lines.append(f"  {axis:<5} (+ {'down' if axis == 'pitch' else 'right':<5})    " + _percents(part))
     return lines

@@ -19,7 +19,7 @@ from steve1.cli import UserError
 from steve1.config import FIRST_EMBED
 from steve1.files import read_text
 from steve1.streams import numpy_stream
-from steve1.vpt.actions import env_to_agent
+from steve1.vpt.actions import env_to_agent, stored
 
 Item = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]
 
@@ -171,15 +171,11 @@ class MinecraftDataset:
         return self._episodes[number]
 
     def _actions(self, number: int) -> dict[str, np.ndarray]:
-        """The whole episode's joint actions, computed once; two bytes and one byte a frame."""
+        """The whole episode's joint actions, computed once; three bytes a frame."""
         if number not in self._agent_actions:
             # Not through self._episode, which would keep the actions of published episodes in their large form.
             env_actions = EpisodeStorage(self.episode_dirs[number]).load_actions()
-            joint = env_to_agent(env_actions, env_actions["camera"])
-            self._agent_actions[number] = {
-                "buttons": joint["buttons"].astype(np.int16),
-                "camera": joint["camera"].astype(np.int8),
-            }
+            self._agent_actions[number] = stored(env_to_agent(env_actions))
         return self._agent_actions[number]
 
 

@@ -21,6 +21,7 @@ from steve1.vpt.actions import (
     CAMERA_NULL_BIN,
     N_BUTTON_ACTIONS,
     N_CAMERA_ACTIONS,
+    NULL_CAMERA_ACTION,
     agent_to_env,
     camera_to_bins,
     env_to_agent,
@@ -231,7 +232,7 @@ def _entropy(counts: np.ndarray) -> float:
 def _most_common(counts: np.ndarray, frames: int) -> list[dict[str, Any]]:
     """The most frequent combinations of buttons, whether or not the camera moves, with their shares."""
     taken = np.flatnonzero(counts)
-    pressed = agent_to_env(taken, np.full(len(taken), 60))
+    pressed = agent_to_env(taken, np.full(len(taken), NULL_CAMERA_ACTION))
     together: dict[str, int] = {}
     for place, index in enumerate(taken):
         name = " + ".join(button for button in BUTTONS if pressed[button][place]) or "nothing"

@@ -21,8 +21,8 @@ BUTTONS = (
 UNPREDICTED = ("ESC", "pickItem", "swapHands")
 ENV_KEYS = (*UNPREDICTED, *BUTTONS)
 
-CAMERA_BINS = 11
-CAMERA_NULL_BIN = 5
+CAMERA_BINS = 11  # an axis; odd, so that one of them stands still. All else about bins follows from it
+CAMERA_NULL_BIN = CAMERA_BINS // 2
 CAMERA_MAX_ANGLE = 10.0  # degrees a frame; larger moves are clipped
 CAMERA_MU = 10.0
 
@@ -43,6 +43,11 @@ N_BUTTON_ACTIONS = int(np.prod(_SIZES)) + 1
 N_CAMERA_ACTIONS = CAMERA_BINS**2
 INVENTORY_ACTION = N_BUTTON_ACTIONS - 1
 NULL_CAMERA_ACTION = CAMERA_BINS * CAMERA_NULL_BIN + CAMERA_NULL_BIN
+# Smallest integers that hold every index of a head, for whoever keeps many of them.
+INDEX_DTYPES = {
+    "buttons": np.min_scalar_type(-N_BUTTON_ACTIONS),
+    "camera": np.min_scalar_type(-N_CAMERA_ACTIONS),
+}
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +66,8 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 JOINT_BUTTONS, _MOVES_CAMERA = _tables()
-_bin_values = 2.0 * np.arange(CAMERA_BINS) - CAMERA_MAX_ANGLE
+_BIN_WIDTH = 2 * CAMERA_MAX_ANGLE / (CAMERA_BINS - 1)  # on the mu-law scale
+_bin_values = _BIN_WIDTH * np.arange(CAMERA_BINS) - CAMERA_MAX_ANGLE
 BIN_ANGLES = (
     np.sign(_bin_values)
     * ((1 + CAMERA_MU) ** np.abs(_bin_values / CAMERA_MAX_ANGLE) - 1)
@@ -81,12 +87,18 @@ def camera_to_bins(camera: np.ndarray) -> np.ndarray:
     if not np.isfinite(scaled).all():
         raise ValueError("a camera angle is not a finite number; check the recording's mouse movements")
     encoded = np.sign(scaled) * np.log1p(CAMERA_MU * np.abs(scaled)) / np.log1p(CAMERA_MU)
-    return np.round((encoded * CAMERA_MAX_ANGLE + CAMERA_MAX_ANGLE) / 2).astype(np.int64)
+    return np.round((encoded * CAMERA_MAX_ANGLE + CAMERA_MAX_ANGLE) / _BIN_WIDTH).astype(np.int64)
 
 
 def bins_to_camera(bins: np.ndarray) -> np.ndarray:
     """Angles in degrees, float64 [..., 2], of camera bins 0..10, int [..., 2]."""
     return BIN_ANGLES[np.asarray(bins)]
+
+
+def camera_bins(camera: np.ndarray) -> np.ndarray:
+    """Bins of pitch and yaw, 0..10, int [..., 2], of joint camera actions 0..120, int [...]."""
+    camera = np.asarray(camera)
+    return np.stack([camera // CAMERA_BINS, camera % CAMERA_BINS], axis=-1)
 
 
 def env_to_agent(
@@ -134,11 +146,24 @@ def agent_to_env(buttons: np.ndarray, camera: np.ndarray) -> dict[str, np.ndarra
 
     Where the joint button action does not move the camera, the camera stays still whatever ``camera`` says.
     """
-    buttons, camera = np.asarray(buttons), np.asarray(camera)
-    bins = np.stack([camera // CAMERA_BINS, camera % CAMERA_BINS], axis=-1)
+    buttons, bins = np.asarray(buttons), camera_bins(camera)
     bins[~_MOVES_CAMERA[buttons]] = CAMERA_NULL_BIN
     env: dict[str, np.ndarray] = {
         name: JOINT_BUTTONS[buttons, column].astype(np.int64) for column, name in enumerate(BUTTONS)
     }
     env["camera"] = bins_to_camera(bins)
     return env
+
+
+def stored(joint: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Joint actions ``{"buttons": [N], "camera": [N]}`` in the smallest integers that hold every index.
+
+    An index that a head does not have is a fault of ours, and fails here rather than wrap round in silence.
+    """
+    small = {}
+    for head, n in (("buttons", N_BUTTON_ACTIONS), ("camera", N_CAMERA_ACTIONS)):
+        values = np.asarray(joint[head])
+        assert ((values >= 0) & (values < n)).all(), f"{head} {values.min()} to {values.max()} of {n} actions"
+        small[head] = values.astype(INDEX_DTYPES[head])
+        assert (small[head] == values).all(), f"{INDEX_DTYPES[head]} does not hold {head} up to {n - 1}"
+    return small
