@@ -71,6 +71,7 @@ class BlockWorldEnv(gym.Env):
             times -= 1
         self._renderer = Renderer(screens.WIDTH // times, render_height)
         self._world: World | None = None
+        self._frame: np.ndarray | None = None  # of this tick, if it was drawn already
 
     # What MineRL's interface asks for
 
@@ -100,7 +101,7 @@ class BlockWorldEnv(gym.Env):
         self.mouse = window.CENTRE
         self._air = observation.FULL_AIR
         self._last: dict[str, int] = {}
-        self._frame: np.ndarray | None = None
+        self._frame = None
         return self.observe()
 
     def step(self, action: Mapping[str, Any]) -> tuple[dict[str, Any], float, bool, dict[str, Any]]:
@@ -108,9 +109,10 @@ class BlockWorldEnv(gym.Env):
 
         Returns (observation, 0.0, False, info); info says ``isGuiOpen``, ``isGuiInventory``, ``inWater``,
         ``hitBlock`` (the name of the block that is being broken, or None) and ``tick``.
-        Raises ValueError for an action outside of the action space.
+        Raises ValueError for an action outside of the action space, and where there is no world (call ``reset``).
         """
         keys, pitch, yaw = spaces.checked_action(action)
+        world = self.world
         fresh = {key for key, down in keys.items() if down and not self._last.get(key)}
         self._last = keys
         screen = self.gui_open
@@ -134,7 +136,7 @@ class BlockWorldEnv(gym.Env):
         self.hands.use(bool(keys["use"]) and walking and not screen, "use" in fresh)
         physics.tick(
             self.player,
-            self.world.blocks,
+            world.blocks,
             (keys["forward"] - keys["back"]) * walking,
             (keys["left"] - keys["right"]) * walking,
             bool(keys["jump"] and walking),
@@ -150,7 +152,7 @@ class BlockWorldEnv(gym.Env):
             "isGuiOpen": self.gui_open,
             "isGuiInventory": self.gui_open,
             "inWater": bool(self.player.in_water),
-            "hitBlock": b.BLOCKS[self.world.block_at(*dug[0])].name if dug else None,
+            "hitBlock": b.BLOCKS[world.block_at(*dug[0])].name if dug else None,
             "tick": self.ticks,
         }
         return self.observe(), 0.0, False, info
@@ -160,7 +162,8 @@ class BlockWorldEnv(gym.Env):
         return self.render_pov()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Let go of the world; ``reset`` makes another."""
+        self._world = self._frame = None
 
     # For players, recorders and counters
 
@@ -230,7 +233,7 @@ class BlockWorldEnv(gym.Env):
     def render_pov(self, cursor: bool = True) -> np.ndarray:
         """The picture as it is now, uint8 [360, 640, 3]; ``cursor`` False leaves the mouse out, as recordings do."""
         if self._frame is None:
-            self._frame = self._draw()
+            self._frame = self._draw(self.world)
         frame = self._frame.copy()
         if cursor and self.gui_open:
             x, y = window.pixel(self.mouse)
@@ -264,10 +267,10 @@ class BlockWorldEnv(gym.Env):
             for item, count in self.inventory.put_back():
                 self.hands.throw(item, count)
 
-    def _draw(self) -> np.ndarray:
+    def _draw(self, world: World) -> np.ndarray:
         player, target = self.player, self.target if not self.gui_open else None
         small = self._renderer.draw(
-            self.world,
+            world,
             player.eye,
             player.yaw,
             player.pitch,
