@@ -14,21 +14,23 @@ Tiny (the quickstart's weights in the embedded world, half a minute):
         --mineclip_weights data/quickstart/weights/mineclip/small.pth \\
         --custom_text_prompt "look at the sky" --gameplay_length 100 --save_dirpath /tmp/films
 
-Each episode becomes NAME.mp4 and, beside it, NAME.json with its settings and counts. What exists is skipped, so
-the same command goes on where it was stopped. The counts are printed at the end. docs/evaluation.md says what each
-figure means.
+Each episode becomes NAME.mp4 and, beside it, NAME.json: its record, all that decides it and all that was measured.
+With --no_films it is the record alone. A record that equals the one wanted is used again, so the same command goes on
+where it was stopped; anything else of that name is moved to earlier/ and played anew. docs/evaluation.md says what
+each figure means.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
 from steve1.config import data_root
-from steve1.filming import Agent, Episode, ScoreOf, film_all, read_json, read_sides
 from steve1.flags import (
     add_device_flags,
     add_model_flags,
@@ -37,14 +39,16 @@ from steve1.flags import (
     missing_python,
 )
 from steve1.playing.measures import MEASURES, PUBLISHED_MEASURES
+from steve1.playing.plan import KNOWN_BEHAVIOURS, planned_episodes, visual_problems
 from steve1.playing.prompts import PUBLISHED_PROMPTS
 from steve1.playing.seeds import SeedList, counted, read_seeds
-from steve1.wanted import episodes, labels, slug, visual_problems, visual_source
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["episodes", "main", "parse", "seed_list", "slug"]
+    from steve1.mineclip import MineCLIP
+    from steve1.playing.agents import Agent, PreparedEpisode
+    from steve1.playing.episode import PlayedEpisode
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -67,8 +71,23 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="extend",
         default=[],
         metavar="TEXT",
-        help="texts to play, each in quotes; may be given several times (default, where no --visual_prompt is given "
+        help="texts to play, each in quotes; may be given several times (default, where no other prompt is given "
         "either: the 11 published prompts, and their visual prompts where these exist)",
+    )
+    goals.add_argument(
+        "--behaviours",
+        type=comma_list,
+        default=[],
+        metavar="A,B",
+        help=f"published prompts to play, by name, of {', '.join(KNOWN_BEHAVIOURS)} (default: none)",
+    )
+    goals.add_argument(
+        "--prompts",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help='JSON {"sky": "look up", ...} of other texts for behaviours, which are judged as these; without '
+        "--behaviours all of the file are played (default: the published texts)",
     )
     goals.add_argument(
         "--visual_prompt",
@@ -141,6 +160,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="worlds that are played in one batch, for each weights file (default 1)",
     )
     playing.add_argument(
+        "--processes",
+        type=count,
+        default=None,
+        metavar="N",
+        help="batches that are played at once, each in a process that computes with one thread, so that figures don't "
+        "depend on N (default: one after another in this process; with all its threads, unless --no_films is given)",
+    )
+    playing.add_argument(
+        "--no_films",
+        action="store_true",
+        help="keep the records alone, NAME.json, and make no videos (default: film)",
+    )
+    playing.add_argument(
         "--deterministic",
         action="store_true",
         help="take the best action at every step, and the prior's middle, instead of sampling (default: sample)",
@@ -149,7 +181,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--save_dirpath",
         type=Path,
         default=data_root() / "generated_videos",
-        help="folder of the videos (default: data/generated_videos)",
+        help="folder of the records and videos (default: data/generated_videos)",
     )
     measuring = parser.add_argument_group("measuring")
     measuring.add_argument(
@@ -197,6 +229,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
             ("gameplay_length", args.gameplay_length, 1),
             ("num_seeds", args.num_seeds, 1),
             ("num_envs", args.num_envs, 1),
+            ("processes", args.processes, 1),
             ("seed", args.seed, 0),
             ("score_every", args.score_every, 0),
             ("report_embed_mb", args.report_embed_mb, 0),
@@ -212,6 +245,10 @@ def _problems(args: argparse.Namespace) -> list[str]:
         problems.append("--custom_text_prompt is empty; give a text, or leave the flag out")
     for given in args.visual_prompt:
         problems += visual_problems(given, args.visual_prompts_dir)
+    unknown = [name for name in args.behaviours if name not in KNOWN_BEHAVIOURS]
+    if unknown:
+        problems.append(f"--behaviours {','.join(unknown)}: choose from {', '.join(KNOWN_BEHAVIOURS)}")
+    problems += missing_files(args, ("prompts",))
     if args.seeds is not None and args.seed is not None:
         problems.append("--seed and --seeds were both given; --seeds names all seeds, so leave --seed out")
     unknown = [name for name in args.measures if name not in MEASURES]
@@ -237,112 +274,100 @@ def seed_list(args: argparse.Namespace) -> SeedList:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     seeds = seed_list(args)
-    films = episodes(args, seeds)
-
-    # ---- what exists ----
-    missing = [film for film in films if not film.video.exists()]
-    for film in films:
-        if film.video.exists():
-            print(f"{film.video} exists and is skipped{_differences(film, args)}")
-    if not (args.custom_text_prompt or args.visual_prompt):
-        absent = [name for name in PUBLISHED_PROMPTS if not any(f.prompt == name for f in films)]
+    planned = planned_episodes(args, seeds)
+    if not (args.custom_text_prompt or args.visual_prompt or args.behaviours or args.prompts):
+        absent = [name for name in PUBLISHED_PROMPTS if not any(p.prompt == name for p in planned)]
         if absent:
             print(
                 f"no visual prompts of {', '.join(absent)} in {args.visual_prompts_dir}: played as texts alone"
             )
 
-    if missing:
-        # ---- models, goals, worlds ----
-        agents = load_agents(args)
-        goals, score_of, note = make_goals(args, missing, agents)
+    # ---- models, goals, and all that decides each episode ----
+    from steve1.playing.agents import load_agents, prepare
+    from steve1.playing.reuse import look_up, set_aside, summary
 
-        # ---- play and film ----
-        from steve1.envs import make_env
+    agents = load_agents(args)
+    prepared, mineclip = prepare(args, planned, agents, seeds.name, partial(episode_goal, args))
 
-        film_all(
-            agents,
-            missing,
-            goals,
-            lambda: make_env(args.env, minerl_python=args.minerl_python),
-            {**note, "seeds": seeds.name},
-            args.gameplay_length,
-            args.num_envs,
-            args.deterministic,
-            score_of,
-        )
+    # ---- what was played before ----
+    found = [look_up(episode, filmed=not args.no_films) for episode in prepared]
+    played = {e.plan: list(f.episodes) for e, f in zip(prepared, found, strict=True) if f.episodes}
+    for line in summary(prepared, found):
+        print(line)
+    missing = [episode for episode in prepared if episode.plan not in played]
 
-    # ---- counts ----
-    from steve1 import evaluation
+    # ---- play ----
+    for episode, there in zip(prepared, found, strict=True):
+        if there.otherwise:
+            set_aside(episode.plan.video)
+    for batch, records in play(args, agents, mineclip, missing):
+        for episode, sides in zip(batch, records, strict=True):
+            played[episode.plan] = sides
+    episodes = [record for episode in prepared for record in played[episode.plan]]
 
-    print(evaluation.table(films, args.measures))
-    compared = evaluation.difference_table(films, args.measures)
+    # ---- figures ----
+    from steve1.judging import tables
+    from steve1.judging.verdicts import groups_of, judge_groups
+
+    groups = groups_of(episodes)
+    print(tables.figures_table(groups, args.measures))
+    compared = tables.verdict_table(judge_groups(groups, args.measures))
     if compared:
         print(f"\n{compared}")
-    for line in evaluation.losses(films):
+    for line in tables.losses(episodes):
         print(line)
-    made = sum(film.video.exists() for film in missing)
-    print(f"{made} videos made, {len(films) - len(missing)} were there: {args.save_dirpath}")
+    if any(episode.measured["lost"] for episode in episodes):
+        print("to play a lost episode again, remove its JSON and run the same command")
+    what = "episodes played" if args.no_films else "videos made"
+    made = sum(any(e.measured["frames"] for e in played[episode.plan]) for episode in missing)
+    print(f"{made} {what}, {len(prepared) - len(missing)} were there: {args.save_dirpath}")
     if args.report is not None:
         from steve1.report import write_report
 
-        print(write_report(args.report, films, args.measures, seeds.name, args.report_embed_mb))
+        print(write_report(args.report, episodes, args.measures, seeds.name, args.report_embed_mb))
 
 
-def load_agents(args: argparse.Namespace) -> list[Agent]:
-    """The policies, baseline first, each with what is noted of its weights."""
-    from steve1.MineRLConditionalAgent import load_policy
-
-    paths = [path for path in (args.compare_weights, args.in_weights) if path is not None]
-    agents = []
-    for label, path in zip(labels(args), paths, strict=True):
-        policy, weights_hash = load_policy(args.in_model, path, args.device, args.precision)
-        note = {"in_weights": str(path), "in_weights_hash": weights_hash}
-        agents.append(Agent(label, policy, note))
-    return agents
-
-
-def make_goals(
-    args: argparse.Namespace, films: Sequence[Episode], agents: Sequence[Agent]
-) -> tuple[list[torch.Tensor], ScoreOf, dict[str, Any]]:
-    """A goal [E] for each film, what scores its episodes, and what is noted of all that in its JSON."""
+def play(
+    args: argparse.Namespace,
+    agents: Sequence[Agent],
+    mineclip: MineCLIP | None,
+    missing: Sequence[PreparedEpisode],
+) -> Iterator[tuple[list[PreparedEpisode], list[list[PlayedEpisode]]]]:
+    """Play the missing episodes batch by batch, here or in several processes; their records, an agent each."""
     import torch
+    from tqdm import tqdm
 
-    from steve1.playing.goals import load_text_goals, visual_goal
-    from steve1.playing.scoring import EpisodeScore
+    from data.parallel import ordered_map
+    from steve1.films.side_by_side import BatchFilms
+    from steve1.playing.batches import Player, Setup, batches, play_elsewhere
 
-    net = agents[0].policy.net
-    width, device = net.mineclip_embed_dim, net.final_ln.weight.device
-    note: dict[str, Any] = dict.fromkeys(("prior_weights", "prior_hash", "mineclip_hash"))
-    note |= {"precision": args.precision, "device": device.type, "score_every": args.score_every}
-    texts = None
-    if args.score_every or any(film.kind == "text" for film in films):
-        texts = load_text_goals(args, {agent.note["in_weights"]: width for agent in agents})
-        note |= texts.hashes()
-        note["prior_weights"] = str(args.prior_weights) if args.prior_weights is not None else None
-    goals: list[torch.Tensor] = []
-    wanted: list[torch.Tensor | None] = []  # what the scores compare with
-    for film in films:
-        if film.kind == "text":
-            assert texts is not None
-            goals.append(texts.goal(film.prompt, film.sampling, args.deterministic).detach())
-            wanted.append(texts.embed(film.prompt))
-        elif film.kind == "visual":
-            path, frame = visual_source(film.prompt, args.visual_prompts_dir)
-            goals.append(
-                visual_goal(path, width) if frame is None else episode_goal(args, path, frame, width)
-            )
-            wanted.append(goals[-1])
-        else:
-            goals.append(torch.zeros(width))
-            wanted.append(None)
-
-    def score_of(row: int) -> EpisodeScore | None:
-        embed = wanted[row]
-        if texts is None or not args.score_every or embed is None:
-            return None
-        return EpisodeScore(texts.mineclip.to(device), embed, args.score_every)
-
-    return goals, score_of, note
+    if not missing:
+        return
+    jobs = batches(missing, args.num_envs)
+    films = None if args.no_films else BatchFilms
+    frames = len(missing) * args.gameplay_length
+    threads = torch.get_num_threads()
+    with tqdm(total=frames, unit="frame", unit_scale=True, mininterval=1, disable=None) as bar:
+        here = Player(args, agents, mineclip, films, bar.update)
+        several = (args.processes or 1) > 1 and len(jobs) > 1
+        try:
+            if several:
+                elsewhere = partial(play_elsewhere, Setup(args, films))
+                results: Iterator = ordered_map(elsewhere, jobs, args.processes, "--processes")
+            else:
+                if args.no_films or args.processes is not None:
+                    torch.set_num_threads(1)
+                results = map(here.play, jobs)
+            for batch, records in zip(jobs, results, strict=True):
+                for record in (record for sides in records for record in sides if record.measured["lost"]):
+                    who = f" ({record.about['label']})" if len(agents) > 1 else ""
+                    bar.write(f"{record.about['file']}{who}: {record.measured['lost']}", file=sys.stderr)
+                if several:
+                    bar.update(len(batch) * args.gameplay_length)
+                yield batch, records
+        finally:
+            here.close()
+            torch.set_num_threads(threads)
 
 
 def episode_goal(args: argparse.Namespace, folder: Path, frame: int, width: int) -> torch.Tensor:
@@ -357,28 +382,6 @@ def episode_goal(args: argparse.Namespace, folder: Path, frame: int, width: int)
     weights = [path for path in (args.compare_weights, args.in_weights) if path is not None]
     check_made_by(episode.metadata.get("mineclip_hash"), str(folder), weights, args.allow_other_mineclip)
     return goal
-
-
-def _differences(film: Episode, args: argparse.Namespace) -> str:
-    """Words for how a video that exists was made otherwise than the flags say, as far as its JSON tells."""
-    now = {
-        "cond_scale": film.cond_scale,
-        "gameplay_length": args.gameplay_length,
-        "deterministic": args.deterministic,
-        "precision": args.precision,
-        "score_every": args.score_every,
-    }
-    if film.kind == "text":
-        now["prior_weights"] = None if args.prior_weights is None else str(args.prior_weights)
-    then = read_json(film)
-    other = [f"{key} {then[key]}" for key, value in now.items() if key in then and then[key] != value]
-    ours = [str(path) for path in (args.compare_weights, args.in_weights) if path is not None]
-    theirs = [side.get("in_weights") for side in read_sides(film)]
-    if theirs and None not in theirs and theirs != ours:
-        other.append(f"in_weights {', '.join(map(str, theirs))}")
-    if not other:
-        return ""
-    return f", though it was made with {', '.join(other)}: remove it or give another --save_dirpath to make it anew"
 
 
 if __name__ == "__main__":

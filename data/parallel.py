@@ -21,14 +21,15 @@ def cores() -> int:
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, flag: str = "--workers"
 ) -> Generator[Result, None, None]:
     """Yield ``function(item)`` of each item, in their order, worked out by up to ``workers`` processes.
 
     ``function`` is of a module's top level, or a ``functools.partial`` of one; whatever it raises comes out here.
     1 worker, or a single item, stays in this process. When the caller stops early (by Ctrl-C, an error, or
     closing the iterator) what is under way is interrupted by a KeyboardInterrupt in the worker, so that it
-    tidies up, and workers whose parent was killed end at once. Raises UserError when a worker is killed.
+    tidies up, and workers whose parent was killed end at once. Raises UserError when a worker is killed, and names
+    the ``flag`` that sets how many there are.
     """
     workers = min(workers, len(items))
     if workers <= 1:
@@ -53,7 +54,7 @@ def ordered_map(
     except BrokenProcessPool:
         raise UserError(
             "a process was killed, most likely for want of memory; run the same command again with fewer "
-            "--workers (what was finished is kept)"
+            f"{flag} (what was finished is kept)"
         ) from None
     finally:
         if not whole:

@@ -1,6 +1,7 @@
-"""What films come to: figures over seeds, and paired differences, from the JSON files beside the videos.
+"""What played episodes come to: figures over seeds, and paired differences, from their records alone.
 
-Every interval is a 95 % one over seeds (``steve1.intervals``), none is corrected for how many there are.
+Every interval is a 95 % one over seeds (``steve1.intervals``), none is corrected for how many there are. An episode
+whose world was lost is left out of all figures, and named.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from steve1.filming import Episode, read_sides
 from steve1.intervals import Interval, mean_interval, paired_difference
+from steve1.playing.episode import PlayedEpisode
 from steve1.playing.measures import MEASURES, own_measure
-from steve1.tables import aligned
 
 MORE, LESS, OPEN = "more", "less", "not told apart"
 
 
 @dataclass
 class Group:
-    """The episodes of one prompt, agent and guidance scale. ``sides``: their notes, a film each."""
+    """The episodes of one prompt, agent and guidance scale."""
 
     name: str
     kind: str
@@ -28,22 +28,26 @@ class Group:
     behaviour: str
     agent: str
     cond_scale: float | None
-    films: list[Episode] = field(default_factory=list)
-    sides: list[dict[str, Any]] = field(default_factory=list)
+    episodes: list[PlayedEpisode] = field(default_factory=list)
+
+    @property
+    def whole(self) -> list[PlayedEpisode]:
+        """Those whose world was not lost."""
+        return [episode for episode in self.episodes if not episode.measured["lost"]]
 
     @property
     def own(self) -> str | None:
         """The measure that the prompt is judged by."""
         return next(
-            filter(None, (own_measure(self.behaviour, side["measures"]) for side in self.sides)), None
+            filter(None, (own_measure(self.behaviour, e.measured["measures"]) for e in self.whole)), None
         )
 
     def values(self, measure: str) -> dict[tuple[int, int], float]:
         """A measure's value by the episode's two seeds; what is not known is left out."""
         return {
-            (film.seed, film.sampling): side["measures"][measure]
-            for film, side in zip(self.films, self.sides, strict=True)
-            if side["measures"].get(measure) is not None
+            (episode.decides["world_seed"], episode.decides["sampling_seed"]): value
+            for episode in self.whole
+            if (value := episode.measured["measures"].get(measure)) is not None
         }
 
     def figures(self, measures: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -54,8 +58,8 @@ class Group:
     def score_series(self) -> dict[str, list[Any]]:
         """The MineCLIP score along the way: at each frame the mean over the episodes that reached it."""
         at: dict[int, list[float]] = {}
-        for side in self.sides:
-            series = side.get("scores") or {"frames": [], "cosines": []}
+        for episode in self.whole:
+            series = episode.measured["scores"] or {"frames": [], "cosines": []}
             for frame, cosine in zip(series["frames"], series["cosines"], strict=True):
                 at.setdefault(frame, []).append(cosine)
         spans = [_plain(mean_interval(values), len(values)) for _, values in sorted(at.items())]
@@ -71,20 +75,14 @@ def _plain(span: Interval, n: int) -> dict[str, Any]:
     return dict(zip(_KEYS, (mean, low, high, n), strict=True))
 
 
-def groups_of(films: Sequence[Episode]) -> list[Group]:
-    """The films that are there, prompt by prompt, in the films' order; no goal comes last."""
+def groups_of(episodes: Sequence[PlayedEpisode]) -> list[Group]:
+    """The episodes prompt by prompt, in their order."""
     groups: dict[tuple, Group] = {}
-    for film in films:
-        for side in read_sides(film):
-            if not isinstance(side["measures"], dict):
-                continue
-            key = (film.kind, film.prompt, film.name, film.cond_scale, side["label"])
-            group = groups.setdefault(
-                key,
-                Group(film.name, film.kind, film.caption, film.behaviour, side["label"], film.cond_scale),
-            )
-            group.films.append(film)
-            group.sides.append(side)
+    for episode in episodes:
+        decides, about = episode.decides, episode.about
+        key = (decides["kind"], decides["prompt"], about["name"], decides["cond_scale"], about["label"])
+        shown = (about["name"], decides["kind"], about["caption"], about["behaviour"], about["label"])
+        groups.setdefault(key, Group(*shown, decides["cond_scale"])).episodes.append(episode)
     return list(groups.values())
 
 
@@ -142,9 +140,9 @@ def who(row: dict[str, Any]) -> str:
     return f"{row['agent']} with the prompt" if row["minus"] == "no goal" else row["agent"]
 
 
-def evaluation(films: Sequence[Episode], measures: Sequence[str]) -> dict[str, Any]:
+def evaluation(episodes: Sequence[PlayedEpisode], measures: Sequence[str]) -> dict[str, Any]:
     """All of it as plain JSON. ``measures``: those that differences are taken of, besides each prompt's own."""
-    groups = groups_of(films)
+    groups = groups_of(episodes)
     return {
         "measures": {
             name: {"unit": m.unit, "better": m.better, "about": m.about, "published": m.published}
@@ -159,19 +157,20 @@ def evaluation(films: Sequence[Episode], measures: Sequence[str]) -> dict[str, A
                 "agent": group.agent,
                 "cond_scale": group.cond_scale,
                 "own_measure": group.own,
-                "lost": sum(bool(side["lost"]) for side in group.sides),
+                "lost": len(group.episodes) - len(group.whole),
                 "figures": group.figures(MEASURES),
                 "score_series": group.score_series(),
                 "episodes": [
                     {
-                        "seed": film.seed,
-                        "sampling_seed": film.sampling,
-                        "video": film.video.name,
-                        "frames": side["frames"],
-                        "lost": side["lost"],
-                        "measures": side["measures"],
+                        "seed": episode.decides["world_seed"],
+                        "sampling_seed": episode.decides["sampling_seed"],
+                        "video": None if episode.film is None else episode.film.name,
+                        "frames": episode.measured["frames"],
+                        "lost": episode.measured["lost"],
+                        "measures": episode.measured["measures"],
+                        "actions_hash": episode.measured["actions_hash"],
                     }
-                    for film, side in zip(group.films, group.sides, strict=True)
+                    for episode in group.episodes
                 ],
             }
             for group in groups
@@ -180,82 +179,8 @@ def evaluation(films: Sequence[Episode], measures: Sequence[str]) -> dict[str, A
     }
 
 
-def table(films: Sequence[Episode], measures: Sequence[str]) -> str:
-    """The counts of all films, a line a prompt (and agent, and scale), over its seeds."""
-    groups = groups_of(films)
-    agents = {group.agent for group in groups}
-    scales = {group.cond_scale or 0.0 for group in groups if group.kind != "no_goal"}
-    extra = [name for name, many in (("agent", agents), ("guidance", scales)) if len(many) > 1]
-
-    def cell(group: Group, name: str) -> str:
-        values = list(group.values(name).values())
-        if not values:
-            return "-"
-        mean, low, _ = mean_interval(values)
-        return f"{mean:.4g}" if len(values) == 1 else f"{mean:.4g} ± {mean - low:.2g}"
-
-    heads = [f"{name} ({MEASURES[name].unit})" for name in measures]
-    lines = [["prompt", *extra, "seeds", *heads, "its own measure"]]
-    for group in groups:
-        own = group.own
-        shown = group.prompt if len(group.prompt) <= 40 else f"{group.prompt[:37]}..."
-        facts = {"agent": group.agent, "guidance": f"{group.cond_scale or 0:g}"}
-        own_cell = f"{own} {cell(group, own)} ({MEASURES[own].unit})" if own else ""
-        lines.append(
-            [
-                shown,
-                *(facts[name] for name in extra),
-                str(len(group.sides)),
-                *(cell(group, m) for m in measures),
-                own_cell,
-            ]
-        )
-    return aligned(lines)
-
-
-def difference_table(films: Sequence[Episode], measures: Sequence[str]) -> str:
-    """The paired differences in each prompt's own measure (in all of ``measures`` where it has none), a line each."""
-    found = telling(differences(groups_of(films), measures))
-    if not found:
-        return ""
-    lines = [["prompt", "measure", "difference", "guidance", "mean [95 % interval]", "seeds", "reading"]]
-    for row in found:
-        shown = row["prompt"] if len(row["prompt"]) <= 40 else f"{row['prompt'][:37]}..."
-        unit = MEASURES[row["measure"]].unit
-        lines.append(
-            [
-                shown,
-                f"{row['measure']} ({unit})",
-                f"{who(row)} - {row['minus']}",
-                f"{row['cond_scale'] or 0:g}",
-                spread(row),
-                str(row["n"]),
-                row["reading"],
-            ]
-        )
-    return aligned(lines)
-
-
 def spread(span: dict[str, Any]) -> str:
     """``mean [low, high]``, or the mean alone where one value gives no bounds."""
     if span["low"] is None:
         return f"{span['mean']:.3g}"
     return f"{span['mean']:.3g} [{span['low']:.3g}, {span['high']:.3g}]"
-
-
-def losses(films: Sequence[Episode]) -> list[str]:
-    """A line for each episode that its world's loss cut short, and for each that has no film because of it."""
-    lines = []
-    for film in films:
-        if not film.video.exists():
-            lines.append(
-                f"{film.video}: not made, its world was lost before its first step; run the same command again"
-            )
-        sides = read_sides(film)
-        for side in sides:
-            if side.get("lost"):
-                who = f" ({side['label']})" if len(sides) > 1 else ""
-                lines.append(
-                    f"{film.video}{who}: {side['lost']} (to play it again, remove it and run the same command)"
-                )
-    return lines

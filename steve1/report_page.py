@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from steve1 import charts
 from steve1.evaluation import LESS, MORE, spread, telling, who
-from steve1.filming import Episode, read_sides
 from steve1.page import chart, data_uri, document, rows, tiles
+from steve1.playing.episode import PlayedEpisode
 from steve1.playing.measures import MEASURES
 
 _STYLE = """
@@ -34,7 +34,7 @@ for (const video of document.querySelectorAll('video[src^="data:"]'))
 """
 
 
-def page(content: Mapping[str, Any], films: Sequence[Episode], inside: set[Path], folder: Path) -> str:
+def page(content: Mapping[str, Any], played: Sequence[PlayedEpisode], inside: set[Path], folder: Path) -> str:
     """The page of what ``steve1.report.collect`` found.
 
     ``inside``: videos that go into it. ``folder``: where it will be, for the links to the others.
@@ -56,14 +56,16 @@ def page(content: Mapping[str, Any], films: Sequence[Episode], inside: set[Path]
     parts = [tiles(facts)]
     if content["losses"]:
         lines = "".join(f"<li>{html.escape(line)}</li>" for line in content["losses"])
-        parts.append(f'<p class="bad">Worlds were lost; figures are those up to there.</p><ul>{lines}</ul>')
+        parts.append(
+            f'<p class="bad">Worlds were lost; their episodes are left out of the figures.</p><ul>{lines}</ul>'
+        )
     parts += [
         _differences(content),
         _figures(content, agents),
         _sweep(content, agents),
         _scores(content, agents),
     ]
-    parts += [_videos(films, inside, folder), _all_figures(groups), _made_by(content)]
+    parts += [_videos(played, inside, folder), _all_figures(groups), _made_by(content)]
     return document(
         f"How they play: {title}" if agents else title, "\n".join(filter(None, parts)), _STYLE, _SCRIPT
     )
@@ -257,51 +259,53 @@ def _scores(content: Mapping[str, Any], agents: Sequence[str]) -> str:
     )
 
 
-def _videos(films: Sequence[Episode], inside: set[Path], folder: Path) -> str:
+def _videos(played: Sequence[PlayedEpisode], inside: set[Path], folder: Path) -> str:
+    by_film: dict[Path, list[PlayedEpisode]] = {}
+    for episode in played:
+        if episode.film is not None:
+            by_film.setdefault(episode.film, []).append(episode)
+    prompts: dict[tuple, list[Path]] = {}
+    for film, sides in by_film.items():
+        decides = sides[0].decides
+        key = (decides["kind"], sides[0].about["caption"], decides["cond_scale"])
+        prompts.setdefault(key, []).append(film)
     parts = []
-    wide = ""
-    keys = [(film.kind, film.caption, film.cond_scale) for film in films]
-    for key in dict.fromkeys(keys):
+    wide = " wide" if any(len(sides) > 1 for sides in by_film.values()) else ""
+    for (kind, caption, scale), films in prompts.items():
         figures = []
-        for film, its in zip(films, keys, strict=True):
-            if its != key or not film.video.exists():
-                continue
-            sides = read_sides(film)
-            wide = " wide" if len(sides) > 1 else wide
-            lost = ["; ".join(f"{side['label']} {side['lost']}" for side in sides if side.get("lost"))]
-            words = ", ".join(filter(None, [_seeds(film), *lost]))
-            if film.video in inside:
-                source = data_uri("video/mp4", film.video.read_bytes())
+        for film in films:
+            sides = by_film[film]
+            lost = [f"{s.about['label']} {s.measured['lost']}" for s in sides if s.measured["lost"]]
+            words = ", ".join(filter(None, [_seeds(sides[0]), "; ".join(lost)]))
+            if film in inside:
+                source = data_uri("video/mp4", film.read_bytes())
             else:
-                source = quote(os.path.relpath(film.video, folder).replace(os.sep, "/"))
-                words += f' (<a href="{source}">{html.escape(film.video.name)}</a>)'
+                source = quote(os.path.relpath(film, folder).replace(os.sep, "/"))
+                words += f' (<a href="{source}">{html.escape(film.name)}</a>)'
             figures.append(
                 f'<figure><video controls muted loop playsinline preload="metadata" src="{source}"></video>'
                 f"<figcaption>{words}</figcaption></figure>"
             )
-        if figures:
-            kind, caption, scale = key
-            guided = "" if kind == "no_goal" else f" <small>guidance {scale or 0:g}</small>"
-            grid = f'<div class="films{wide}">{"".join(figures)}</div>'
-            parts.append(f"<h3>{html.escape(caption)}{guided}</h3>\n{grid}\n")
+        guided = "" if kind == "no_goal" else f" <small>guidance {scale or 0:g}</small>"
+        grid = f'<div class="films{wide}">{"".join(figures)}</div>'
+        parts.append(f"<h3>{html.escape(caption)}{guided}</h3>\n{grid}\n")
     if not parts:
         return ""
-    linked = sum(film.video.exists() and film.video not in inside for film in films)
+    linked = len(by_film) - len(inside)
     note = "All videos are in this file."
     if linked:
         note = (
             f"{linked} videos are beside this file, as links, and must be kept with it; the others are in it."
         )
     if wide:
-        names = [side["label"] for film in films for side in read_sides(film)]
+        names = [episode.about["label"] for sides in by_film.values() for episode in sides]
         note += f" From left to right: {html.escape(', '.join(dict.fromkeys(names)))}."
     return f'<h2>Videos</h2>\n<p class="note">{note}</p>\n{"".join(parts)}'
 
 
-def _seeds(film: Episode) -> str:
-    return (
-        f"seed {film.seed}" if film.sampling == film.seed else f"world {film.seed}, sampling {film.sampling}"
-    )
+def _seeds(episode: PlayedEpisode) -> str:
+    world, sampling = episode.decides["world_seed"], episode.decides["sampling_seed"]
+    return f"seed {world}" if sampling == world else f"world {world}, sampling {sampling}"
 
 
 def _all_figures(groups: Sequence[Mapping[str, Any]]) -> str:
@@ -332,7 +336,7 @@ def _all_figures(groups: Sequence[Mapping[str, Any]]) -> str:
 def _made_by(content: Mapping[str, Any]) -> str:
     lines = []
     for agent in content["agents"]:
-        known = str(agent["in_weights_hash"] or "")[:12]
+        known = agent["weights_hash"][:12]
         lines.append(
             [f"weights of {agent['label'] or 'the agent'}", f"{agent['in_weights']} (tensors {known})"]
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_agent
 import torch
-from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, load_script, make_models, picture_worlds
+from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, load_script, make_models, picture_worlds, records
 from tiny_episodes import make_episode
 
 from data.video import decode
@@ -39,29 +39,24 @@ def worlds(monkeypatch):
     return picture_worlds(monkeypatch)
 
 
-def notes(folder):
-    return {
-        path.stem: json.loads(path.read_text()) for path in folder.glob("*.json") if path.stem != "report"
-    }
-
-
 def test_both_weights_play_the_same_seeds_into_one_video(models, other, worlds, tmp_path, capsys):
     flags = ("--custom_text_prompt", "go", "--num_seeds", "2")
     run(models, tmp_path / "pair", *flags, "--compare_weights", str(other), "--no_goal", "--num_envs", "2")
     assert len(worlds) == 4
     assert all(world.closed for world in worlds)
-    paired = notes(tmp_path / "pair")
+    paired = records(tmp_path / "pair")
     assert set(paired) == {
         f"{name}_baseline_vs_policy_seed{seed}" for name in ("go_text", "no_goal") for seed in (0, 1)
     }
     run(models, tmp_path / "mine", *flags)
     run([*models[:3], str(other), *models[4:]], tmp_path / "theirs", *flags)
     for seed in (0, 1):
-        sides = paired[f"go_text_baseline_vs_policy_seed{seed}"]["sides"]
-        alone = [notes(tmp_path / folder)[f"go_text_seed{seed}"] for folder in ("theirs", "mine")]
-        assert [side["label"] for side in sides] == ["baseline", "policy"]
-        assert [s["in_weights_hash"] for s in sides] == [a["in_weights_hash"] for a in alone]
-        assert [s["measures"] for s in sides] == [a["measures"] for a in alone]
+        sides = paired[f"go_text_baseline_vs_policy_seed{seed}"]
+        alone = [records(tmp_path / folder)[f"go_text_seed{seed}"][0] for folder in ("theirs", "mine")]
+        assert [side.about["label"] for side in sides] == ["baseline", "policy"]
+        assert [side.decides for side in sides] == [one.decides for one in alone]
+        assert [side.measured for side in sides] == [one.measured for one in alone]
+        assert sides[0].measured["actions_hash"] != sides[1].measured["actions_hash"]
         joined = np.array(list(decode(tmp_path / "pair" / f"go_text_baseline_vs_policy_seed{seed}.mp4")))
         halves = joined[:, 30:390, :640], joined[:, 30:390, 648:]
         for half, folder in zip(halves, ("theirs", "mine"), strict=True):
@@ -81,11 +76,10 @@ def test_both_halves_run_to_the_longer(models, other, monkeypatch, tmp_path, cap
         "steve1.envs.make_env", lambda name, seed=None, minerl_python=None: PictureWorld(next(lengths))
     )
     run(models, tmp_path, "--custom_text_prompt", "go", "--compare_weights", str(other))
-    (note,) = notes(tmp_path).values()
-    assert [side["frames"] for side in note["sides"]] == [2, 4]
-    assert [side["ended_early"] for side in note["sides"]] == [True, True]
+    (sides,) = records(tmp_path).values()
+    assert [side.measured["frames"] for side in sides] == [2, 4]
     frames = [f.astype(int) for f in decode(next(tmp_path.glob("*.mp4")))]
-    assert len(frames) == note["frames"] == 4
+    assert len(frames) == 4
     left = [frame[30:390, :640].mean() for frame in frames]
     assert left[3] == pytest.approx(left[1] / 2, rel=0.1)
     assert frames[3][:30, :640].sum() > frames[1][:30, :640].sum()  # "(ended)"
@@ -97,7 +91,7 @@ def test_a_comparison_is_skipped_when_it_exists(models, other, worlds, tmp_path,
     before = len(worlds)
     run(models, tmp_path, *flags, "--report", str(tmp_path / "report.html"))
     said = capsys.readouterr().out
-    assert "go_text_baseline_vs_policy_seed0.mp4 exists and is skipped\n" in said
+    assert "0 videos made, 1 were there" in said
     assert len(worlds) == before
     report = json.loads((tmp_path / "report.json").read_text())
     assert [agent["label"] for agent in report["agents"]] == ["baseline", "policy"]
@@ -131,11 +125,11 @@ def test_the_evaluation_seeds_are_played_in_order(models, worlds, tmp_path, monk
         "steve1.playing.rollout.AgentBatch.act", lambda self, povs, goals: [noop_action() for _ in povs]
     )
     run(models, tmp_path, "--custom_text_prompt", "go", "--seeds", "evaluation", "--num_seeds", "2")
-    played = notes(tmp_path)
+    played = records(tmp_path)
     assert set(played) == {f"go_text_seed{2_000_000 + i}_s{2_100_000 + i}" for i in (0, 1)}
-    one = played["go_text_seed2000001_s2100001"]
-    assert (one["seed"], one["sampling_seed"]) == (2_000_001, 2_100_001)
-    assert one["seeds"] == "steve1-evaluation-1, the first 2 of 32"
+    (one,) = played["go_text_seed2000001_s2100001"]
+    assert (one.decides["world_seed"], one.decides["sampling_seed"]) == (2_000_001, 2_100_001)
+    assert one.about["seeds"] == "steve1-evaluation-1, the first 2 of 32"
     assert worlds[0]._seed == 2_000_001
 
 
@@ -163,8 +157,8 @@ def test_a_sweep_plays_every_scale(models, worlds, tmp_path, monkeypatch, capsys
     monkeypatch.setattr("steve1.playing.rollout.AgentBatch.act", act)
     flags = ("--custom_text_prompt", "go", "--cond_scale", "0,2,4.5", "--no_goal", "--gameplay_length", "1")
     run(models, tmp_path, *flags, "--report", str(tmp_path / "report.html"))
-    assert scales == [None, None, 2.0, 4.5]
-    assert set(notes(tmp_path)) == {
+    assert scales == [None, 2.0, 4.5, None]
+    assert set(records(tmp_path)) == {
         *(f"go_text_scale{scale}_seed0" for scale in ("0", "2", "4.5")),
         "no_goal_seed0",
     }
@@ -191,7 +185,7 @@ def test_visual_prompts_from_pickles_and_from_episodes(models, worlds, tmp_path,
     )
     assert [scale for scale, _ in played] == [6.0, 7.0, 7.0, 7.0]
     assert [goal for _, goal in played[1:]] == [[value] * WIDTH for value in (17.0, 2.0, 3.0)]
-    assert set(notes(tmp_path / "films")) == {
+    assert set(records(tmp_path / "films")) == {
         "go_text_seed0",
         "walk_frame_17_visual_seed0",
         "mine_visual_seed0",
@@ -241,14 +235,15 @@ def test_scores_are_noted_and_the_text_is_embedded_once(models, other, worlds, t
     flags = ("--custom_text_prompt", "go", "--no_goal", "--num_seeds", "2", "--gameplay_length", "24")
     run(models, tmp_path, *flags, "--score_every", "4", "--compare_weights", str(other))
     assert texts == [["go"]]
-    played = notes(tmp_path)
-    for side in played["go_text_baseline_vs_policy_seed1"]["sides"]:
-        assert side["scores"]["frames"] == [15, 19, 23]
-        assert side["measures"]["mineclip_score"] == pytest.approx(np.mean(side["scores"]["cosines"]))
-        assert side["measures"]["mineclip_best"] == max(side["scores"]["cosines"])
-    for side in played["no_goal_baseline_vs_policy_seed1"]["sides"]:
-        assert "scores" not in side
-        assert side["measures"]["mineclip_score"] is None
+    played = records(tmp_path)
+    for side in played["go_text_baseline_vs_policy_seed1"]:
+        scores, measures = side.measured["scores"], side.measured["measures"]
+        assert scores["frames"] == [15, 19, 23]
+        assert measures["mineclip_score"] == pytest.approx(np.mean(scores["cosines"]))
+        assert measures["mineclip_best"] == max(scores["cosines"])
+    for side in played["no_goal_baseline_vs_policy_seed1"]:
+        assert side.measured["scores"] is None
+        assert side.measured["measures"]["mineclip_score"] is None
 
 
 @pytest.mark.parametrize("how", [["--deterministic"], []])

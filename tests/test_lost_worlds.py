@@ -1,12 +1,10 @@
 """A world that crashes or hangs costs the rest of its episode and no more, and the report says so."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from minerl_standin import is_gone, use_standin
-from tiny_agent import WIDTH, PictureWorld, load_script, make_models
+from tiny_agent import WIDTH, PictureWorld, load_script, make_models, records
 
 from data.video import decode
 from steve1.checkpoints import load_model_file
@@ -25,14 +23,14 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def standin(monkeypatch, tmp_path):
-    minerl_python._has_minerl.cache_clear()
+    minerl_python._ask.cache_clear()
     (tmp_path / "standin").mkdir()
     return use_standin(monkeypatch, tmp_path / "standin")
 
 
 def run(models, folder, *flags):
     run_agent.main([*models, "--save_dirpath", str(folder), "--device", "cpu", "--env", "minerl", *flags])
-    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    return {name: episode for name, (episode,) in records(folder).items()}
 
 
 def test_a_crash_at_step_500_of_1000(models, standin, tmp_path, capsys):
@@ -41,19 +39,20 @@ def test_a_crash_at_step_500_of_1000(models, standin, tmp_path, capsys):
     films = tmp_path / "films"
     flags = ("--custom_text_prompt", "go", "stay", "--gameplay_length", "1000")
     notes = run(models, films, *flags)
-    lost = notes["go_text_seed0"]
+    lost = notes["go_text_seed0"].measured
     words = "lost at step 500 of 1000: MineRL's process was ended by SIGKILL during step"
     assert lost["lost"] == words
-    assert (lost["frames"], lost["ended_early"], lost["world"]) == (500, True, "MineRLEnv")
+    assert (lost["frames"], notes["go_text_seed0"].decides["world"]) == (500, "minerl")
     assert sum(1 for _ in decode(films / "go_text_seed0.mp4")) == 500
     assert lost["measures"]["logs_held"] == 0
     assert lost["measures"]["travel_distance"] > 0
-    assert notes["stay_text_seed0"]["lost"] is None
-    assert notes["stay_text_seed0"]["frames"] == 3
+    assert notes["stay_text_seed0"].measured["lost"] is None
+    assert notes["stay_text_seed0"].measured["frames"] == 3
     said = capsys.readouterr()
-    assert f"go_text_seed0.mp4: {words} (to play it again, remove it" in said.out
-    assert f"go_text_seed0.mp4: {words}" in said.err
-    assert "stay_text_seed0.mp4: " not in said.out
+    assert f"(go_text_seed0.mp4): {words}; left out of all figures" in said.out
+    assert "to play a lost episode again, remove its JSON" in said.out
+    assert f"go_text_seed0: {words}" in said.err
+    assert "stay_text_seed0" not in said.out
     assert "2 videos made, 0 were there" in said.out
     assert all(is_gone(process) for process in (*standin.started(), standin.java()))
     run(models, films, *flags)
@@ -69,11 +68,14 @@ def test_the_other_worlds_of_a_batch_go_on(models, standin, tmp_path, monkeypatc
     standin.tell(4, step={"3": "hang"})
     lost = run(models, tmp_path / "lost", *flags)
     assert len(standin.started()) == 3 + 3 + 1
-    assert lost["go_text_seed1"]["lost"] == "lost at step 3 of 6: MineRL gave no answer to step for 2 s"
+    assert (
+        lost["stay_text_seed0"].measured["lost"]
+        == "lost at step 3 of 6: MineRL gave no answer to step for 2 s"
+    )
     assert whole.keys() == lost.keys()
     for name in whole:
         ours, theirs = (list(decode(tmp_path / folder / f"{name}.mp4")) for folder in ("whole", "lost"))
-        if name == "go_text_seed1":
+        if name == "stay_text_seed0":
             # The encoder looks ahead, so that a shorter film's pictures differ a little.
             assert len(theirs) == 3
             assert np.abs(np.subtract(ours[:3], theirs, dtype=np.float32)).mean() < 2
@@ -90,8 +92,8 @@ def test_a_world_that_never_begins_leaves_no_film_and_the_rest_is_played(models,
     assert list(run(models, films, *flags)) == ["stay_text_seed0"]
     assert sorted(path.name for path in films.iterdir()) == ["stay_text_seed0.json", "stay_text_seed0.mp4"]
     said = capsys.readouterr()
-    assert "go_text_seed0.mp4: lost before its first step: MineRL's process ended with code 3" in said.err
-    assert "go_text_seed0.mp4: not made, its world was lost before its first step" in said.out
+    assert "go_text_seed0: lost before its first step: MineRL's process ended with code 3" in said.err
+    assert "world 0, sampling 0: lost before its first step" in said.out
     assert "1 videos made, 0 were there" in said.out
     assert run(models, films, *flags).keys() == {"go_text_seed0", "stay_text_seed0"}
 

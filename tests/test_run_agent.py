@@ -11,12 +11,14 @@ import pytest
 import tiny_agent
 import torch
 from conftest import VECTORS
-from tiny_agent import WIDTH, PictureWorld, load_script, make_models, picture_worlds
+from tiny_agent import WIDTH, PictureWorld, load_script, make_models, picture_worlds, records
 
+import blockworld
 from data.video import decode, video_info
 from steve1.checkpoints import dump_pickle, load_model_file, save_weights
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs.spaces import noop_action
+from steve1.playing.episode import read_episodes
 from steve1.playing.measures import MEASURES
 from steve1.playing.prompts import PUBLISHED_PROMPTS
 
@@ -50,13 +52,19 @@ def test_an_episode_in_blockworld(models, tmp_path, capsys):
     assert strip.min() < 20
     assert strip.max() > 200
     assert picture.std() > 20
-    content = json.loads(video.with_suffix(".json").read_text())
-    assert (content["prompt"], content["seed"], content["cond_scale"]) == (prompt, 7, 6.0)
-    assert (content["frames"], content["ended_early"], content["world"]) == (5, False, "BlockWorldEnv")
-    assert (
-        len(content["in_weights_hash"]) == len(content["mineclip_hash"]) == len(content["prior_hash"]) == 64
-    )
-    assert set(content["measures"]) == set(MEASURES)
+    (episode,) = read_episodes(video.with_suffix(".json"))
+    decides = episode.decides
+    assert (decides["prompt"], decides["world_seed"], decides["cond_scale"]) == (prompt, 7, 6.0)
+    assert (decides["world"], decides["world_version"]) == ("blockworld", blockworld.VERSION)
+    hashes = {name: value for name, value in decides.items() if name.endswith("_hash")}
+    assert hashes.pop("score_hash") is None
+    assert len(hashes) == 5
+    assert all(len(value) == 64 for value in hashes.values())
+    assert len(set(hashes.values())) == 5
+    assert episode.film == video
+    assert (episode.measured["frames"], episode.measured["lost"]) == (5, None)
+    assert len(episode.measured["actions_hash"]) == 64
+    assert set(episode.measured["measures"]) == set(MEASURES)
     said = capsys.readouterr().out
     assert "looking_up" in said
     assert "logs_held (logs)" in said
@@ -72,20 +80,6 @@ def test_films_play_in_browsers(models, worlds, tmp_path):
         assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
     content = video.read_bytes()
     assert 0 < content.find(b"moov") < content.find(b"mdat")
-
-
-def test_what_exists_is_skipped_and_what_differs_is_said(models, worlds, tmp_path, capsys):
-    run(models, tmp_path, "--custom_text_prompt", "go")
-    before = (tmp_path / "go_text_seed0.mp4").stat().st_mtime_ns
-    run(models, tmp_path, "--custom_text_prompt", "go", "--custom_text_prompt", "stay")
-    said = capsys.readouterr().out
-    assert "go_text_seed0.mp4 exists and is skipped\n" in said
-    assert "1 videos made, 1 were there" in said
-    assert (tmp_path / "go_text_seed0.mp4").stat().st_mtime_ns == before
-    assert len(worlds) == 2
-    run(models, tmp_path, "--custom_text_prompt", "go", "--cond_scale", "2")
-    assert "skipped, though it was made with cond_scale 6.0" in capsys.readouterr().out
-    assert len(worlds) == 2
 
 
 def test_worlds_side_by_side_play_as_one_after_the_other(models, worlds, tmp_path):
@@ -127,15 +121,9 @@ def test_the_published_prompts_text_and_visual(models, worlds, tmp_path, monkeyp
     assert text[1].shape == (11, WIDTH)
     assert torch.equal(visual[1], torch.ones(1, WIDTH))
     assert torch.equal(baseline[1], torch.zeros(1, WIDTH))
-    captions = [film.caption for film in films(["--no_goal"])]
-    assert captions[0] == "dig as far as possible"
-    assert captions[-1] == "no goal"
-
-
-def films(flags):
-    args = [*("--in_model", __file__, "--in_weights", __file__, "--mineclip_weights", __file__), *flags]
-    args = run_agent.parse(args)
-    return run_agent.episodes(args, run_agent.seed_list(args))
+    played = records(tmp_path / "films")
+    assert played["dig_text_seed0"][0].about["caption"] == "dig as far as possible"
+    assert played["no_goal_seed0"][0].about["caption"] == "no goal"
 
 
 def test_the_prompts_are_the_recorded_ones():
@@ -174,15 +162,6 @@ def test_a_stopped_run_leaves_nothing_half_written(models, worlds, tmp_path, mon
     with pytest.raises(SystemExit):
         run(models, tmp_path, "--custom_text_prompt", "go")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_names_of_prompts_differ_as_the_prompts_do():
-    texts = ["look at the sky", "Look at the sky!", "天空を見る", "天空", "x" * 100, "x" * 101, "a/b", "a b"]
-    names = [run_agent.slug(text) for text in texts]
-    assert names[0] == "look_at_the_sky"
-    assert len(set(names)) == len(names)
-    assert all(name and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_") for name in names)
-    assert max(map(len, names)) < 80
 
 
 def test_all_mistakes_of_flags_are_listed(capsys):
@@ -251,13 +230,12 @@ def test_help_answers_without_the_heavy_imports():
         "try:\n runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
         f"except SystemExit: print(sorted(set({heavy}) & set(sys.modules)))"
     )
-    for script in ("run_agent.py", "benchmarks/steering.py"):
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(ROOT / script), "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=ROOT,
-        )
-        assert done.stdout.rstrip().endswith("[]")
-        assert "--cond_scale" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(ROOT / "run_agent.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert done.stdout.rstrip().endswith("[]")
+    assert "--cond_scale" in done.stdout

@@ -14,6 +14,7 @@ from steve1.config import MINECLIP_CONFIG
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import spaces
 from steve1.mineclip import MineCLIP
+from steve1.playing.episode import PlayedEpisode, read_episodes
 from steve1.prior import TranslatorVAE
 
 TINY_POLICY = Path(__file__).parent / "tiny_policy.json"
@@ -112,6 +113,11 @@ def film(run_agent, models, folder, *flags) -> None:
     run_agent.main(
         [*models, "--save_dirpath", str(folder), "--gameplay_length", "5", "--device", "cpu", *flags]
     )
+
+
+def records(folder) -> dict[str, list[PlayedEpisode]]:
+    """The records in ``folder``, by the files' names."""
+    return {path.stem: read_episodes(path) for path in Path(folder).glob("*_seed*.json")}
 
 
 def failure(run_agent, capsys, *argv) -> tuple[object, str]:

@@ -53,6 +53,19 @@ def make_env(
     return MineRLEnv(seed=seed, minerl_python=minerl_python)
 
 
+def identify(name: str = "auto", minerl_python: str | os.PathLike | None = None) -> tuple[str, str]:
+    """The ``name`` and ``version`` of the world that :func:`make_env` makes by this name, without making it."""
+    if name == "auto":
+        name = _choose(minerl_python)
+    if name == "blockworld":
+        from blockworld import VERSION
+
+        return name, VERSION
+    from steve1.envs.minerl_python import minerl_version
+
+    return name, minerl_version(minerl_python)
+
+
 def _choose(minerl_python: str | os.PathLike | None) -> str:
     """What "auto" means with this Python."""
     from steve1.envs.minerl_python import has_minerl

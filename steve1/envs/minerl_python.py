@@ -52,12 +52,23 @@ def find_python(python: str | os.PathLike | None) -> str:
 
 def has_minerl(python: str | os.PathLike | None) -> bool:
     """Whether the interpreter that :func:`find_python` finds can import minerl; asked of itself, not by import."""
-    return _has_minerl(find_python(python), os.environ.get("PYTHONPATH"))
+    return _ask(find_python(python), os.environ.get("PYTHONPATH"))[0]
+
+
+def minerl_version(python: str | os.PathLike | None) -> str:
+    """The version of the MineRL that :func:`has_minerl` asks for, or "unknown", as its worker says it too."""
+    return _ask(find_python(python), os.environ.get("PYTHONPATH"))[1]
 
 
 @functools.cache
-def _has_minerl(python: str, pythonpath: str | None) -> bool:
-    # Without the working directory, where a folder named minerl would pass for the package.
-    code = "import sys; sys.path.pop(0); import importlib.util as u; print(bool(u.find_spec('minerl')))"
+def _ask(python: str, pythonpath: str | None) -> tuple[bool, str]:
+    """Whether minerl is there, and its version."""
+    code = (
+        # Without the working directory, where a folder named minerl would pass for the package.
+        "import sys; sys.path.pop(0); import importlib.util as u; import importlib.metadata as m\n"
+        "print(bool(u.find_spec('minerl')))\n"
+        "print(m.version('minerl'))"
+    )
     asked = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() == "True"
+    found, _, version = asked.stdout.partition("\n")
+    return found.strip() == "True", version.strip() or "unknown"

@@ -17,7 +17,7 @@ import numpy as np
 from steve1.cli import UserError
 from steve1.config import FPS, version
 from steve1.files import write_json
-from steve1.film import Film, caption_strip
+from steve1.films.film import Film, caption_strip
 
 CAPTION_ROWS = 2
 

@@ -22,7 +22,11 @@ FORMAT = 1  # of the JSON
 
 
 class NoRecord(UserError):
-    """A file is there that holds no record which can be read; the message says why, and names the file."""
+    """A file is there that holds no record which can be read. ``why``: words that follow the file's name."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} {why}")
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class PlayedEpisode:
     guidance), ``gameplay_length``, ``deterministic``, ``precision``, ``device`` ("cpu", "cuda"), ``score_every``
     (0: no scores), ``score_hash`` (of what the scores compare with), ``version``. A hash that has no say is None.
 
-    ``about``: what it is called, which decides nothing: ``name``, ``behaviour``, ``caption``, ``label`` (of the
-    agent), ``in_weights``, ``prior_weights``, ``seeds`` (the list's name).
+    ``about``: what it is called, which decides nothing: ``name``, ``file`` (its files' name without the suffix),
+    ``behaviour`` (what it is judged as), ``caption``, ``label`` (of the agent),
+    ``in_weights``, ``prior_weights``, ``seeds`` (the list's name).
 
     ``measured``: ``frames`` (pictures acted on), ``lost`` (a sentence where the world crashed or hung, else None),
     ``measures`` (name -> value or None, :data:`steve1.playing.measures.MEASURES`), ``scores`` (``frames`` and
@@ -65,19 +70,19 @@ def read_episodes(path: Path) -> list[PlayedEpisode]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise NoRecord(f"{path} is torn or no JSON ({type(error).__name__})") from None
+        raise NoRecord(path, f"is torn or no JSON ({type(error).__name__})") from None
     video = path.with_suffix(".mp4")
     film = video if video.exists() else None
     if not isinstance(content, dict):
-        raise NoRecord(f"{path} holds no record of an episode")
+        raise NoRecord(path, "holds no record of an episode")
     if content.get("format") != FORMAT or not isinstance(content.get("episodes"), list):
         known = "measures" in content or "sides" in content
         what = "was written by an earlier version, which did not note all that decides an episode"
-        raise NoRecord(f"{path} {what if known else 'holds no record of an episode'}")
+        raise NoRecord(path, what if known else "holds no record of an episode")
     try:
         return [_episode(part, film) for part in content["episodes"]]
     except (KeyError, TypeError) as error:
-        raise NoRecord(f"{path} holds no whole record ({type(error).__name__}: {error})") from None
+        raise NoRecord(path, f"holds no whole record ({type(error).__name__}: {error})") from None
 
 
 def _episode(part: Mapping[str, Any], film: Path | None) -> PlayedEpisode:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ class Rollout:
             self.measures[-1].lost = lost
             self._povs.append(obs["pov"])
         self._playing = [measured.lost is None for measured in self.measures]
+        self._taken = [hashlib.sha256() for _ in self._envs]
         streams = [
             torch_stream("actions", seed) for seed in (seeds if sampling_seeds is None else sampling_seeds)
         ]
@@ -64,6 +66,10 @@ class Rollout:
     def over(self) -> bool:
         """Whether no world plays on."""
         return self._step == self._steps or not any(self._playing)
+
+    def actions_hash(self, row: int) -> str:
+        """SHA-256 (hex) over the actions that were taken in a world, in order."""
+        return self._taken[row].hexdigest()
 
     def step(self) -> list[np.ndarray | None]:
         """Act once in every world that plays; the pictures that were acted on, a row each, None for the others."""
@@ -82,8 +88,15 @@ class Rollout:
                 self._playing[row] = False
                 continue
             self.measures[row].add(actions[row], obs, info)
+            self._taken[row].update(action_bytes(actions[row]))
             self._povs[row], self._playing[row] = obs["pov"], not done
         return seen
+
+
+def action_bytes(action: Mapping[str, Any]) -> bytes:
+    """A MineRL action as bytes that don't depend on the machine: its keys in order, then the camera's degrees."""
+    keys = bytes(int(action[name]) for name in sorted(action) if name != "camera")
+    return keys + np.asarray(action["camera"], "<f8").tobytes()
 
 
 def play(

@@ -309,7 +309,7 @@ def test_what_the_user_must_mend_ends_the_run(models, tmp_path, world, monkeypat
 
 def test_minerl_dies_within_an_episode(models, tmp_path, monkeypatch, capsys):
     monkeypatch.undo()
-    minerl_python._has_minerl.cache_clear()
+    minerl_python._ask.cache_clear()
     standin = use_standin(monkeypatch, tmp_path)
     standin.tell(0, step={"26": "exit"})
     main(flags(models, tmp_path / "out", "--env=minerl", n=2))

@@ -27,7 +27,7 @@ WAIT = 2.0  # seconds that a hanging world gets in these tests
 
 @pytest.fixture
 def standin(monkeypatch, tmp_path):
-    minerl_python._has_minerl.cache_clear()
+    minerl_python._ask.cache_clear()
     envs.say_once.cache_clear()
     return use_standin(monkeypatch, tmp_path)
 

@@ -11,8 +11,8 @@ import pytest
 
 from data.video import decode
 from steve1.charts import Curve, Row, curves, intervals, sweep, ticks
-from steve1.film import Film
-from steve1.filming import Episode
+from steve1.films.film import Film
+from steve1.playing.episode import PlayedEpisode
 from steve1.playing.measures import MEASURES
 from steve1.report import write_report
 
@@ -21,30 +21,40 @@ NASTY = '<b>look</b> & "see" </video>'
 
 
 def film(folder, prompt, seed, scale=6.0, kind="text", n=4, lost=None):
-    """A real video of ``n`` pictures and its JSON."""
-    name = f"film_{kind}_{len(prompt)}_{scale:g} {seed}"
-    episode = Episode(
-        "sky" if kind == "text" else "no_goal", kind, prompt, seed, scale or None, folder / f"{name}.mp4"
-    )
+    """A record with a real video of ``n`` pictures, or without one where ``n`` is 0."""
+    video = folder / f"film_{kind}_{len(prompt)}_{scale:g} {seed}.mp4"
     rng = np.random.default_rng(seed)
-    with Film(episode.video, episode.caption) as reel:
-        for _ in range(n):
-            reel.add(np.repeat(rng.integers(0, 256, (36, 64, 1), dtype=np.uint8), 3, axis=2))
+    if n:
+        with Film(video, prompt or "no goal") as reel:
+            for _ in range(n):
+                reel.add(np.repeat(rng.integers(0, 256, (36, 64, 1), dtype=np.uint8), 3, axis=2))
     measures = {**dict.fromkeys(MEASURES), "looking_up": 0.1 * seed + 0.05 * scale, "logs_held": 0.0}
-    note = {
-        "label": "mine",
-        "in_weights": "w/mine.weights",
-        "in_weights_hash": "c0ffee" * 10,
-        "world": "BlockWorldEnv",
+    decides = {
+        "kind": kind,
+        "prompt": prompt,
+        "cond_scale": scale or None,
+        "world_seed": seed,
+        "sampling_seed": seed,
+        "weights_hash": "c0ffee" * 10,
+        "world": "blockworld",
         "gameplay_length": 4,
         "deterministic": False,
+    }
+    about = {
+        "name": "sky" if kind == "text" else "no_goal",
+        "behaviour": "sky" if kind == "text" else "no_goal",
+        "caption": prompt or "no goal",
+        "label": "mine",
+        "in_weights": "w/mine.weights",
+    }
+    measured = {
         "frames": n,
         "lost": lost,
         "measures": measures,
         "scores": {"frames": [15, 19], "cosines": [0.2, 0.1 * seed]},
+        "actions_hash": "",
     }
-    episode.json.write_text(json.dumps(note))
-    return episode
+    return PlayedEpisode(decides, about, measured, video if n else None)
 
 
 class Reader(HTMLParser):
@@ -83,7 +93,7 @@ def test_everything_is_in_the_page(films, tmp_path):
     assert all(address.startswith("data:video/mp4;base64,") for address in reader.addresses)
     first = tmp_path / "first.mp4"
     first.write_bytes(base64.b64decode(reader.videos[0].partition(",")[2]))
-    assert first.read_bytes() == films[0].video.read_bytes()
+    assert first.read_bytes() == films[0].film.read_bytes()
     assert len(list(decode(first))) == 4
     words = " ".join(reader.text)
     assert NASTY in words
@@ -93,7 +103,7 @@ def test_everything_is_in_the_page(films, tmp_path):
 
 
 def test_what_does_not_fit_is_linked_the_first_seeds_last(films, tmp_path):
-    sizes = [film.video.stat().st_size for film in films]
+    sizes = [film.film.stat().st_size for film in films]
     limit = (sizes[0] + sizes[3] + sizes[1] - 1) / 1e6
     said, reader, _ = report(tmp_path, films, limit)
     assert "2 in the page itself, 4 as links" in said
@@ -134,13 +144,13 @@ def test_one_scale_has_figures_and_several_have_a_sweep(films, tmp_path):
 
 def test_losses_and_missing_films_stand_at_the_top(films, tmp_path):
     lost = film(tmp_path, "look at the sky", 9, lost="lost at step 2 of 4: gone")
-    absent = Episode("sky", "text", "look at the sky", 10, 6.0, tmp_path / "absent.mp4")
+    absent = film(tmp_path, "look at the sky", 10, n=0, lost="lost before its first step: none")
     _, reader, _ = report(tmp_path, [*films, lost, absent])
     words = " ".join(reader.text)
     assert "lost at step 2 of 4: gone" in words
-    assert "absent.mp4: not made" in words
+    assert "world 10, sampling 10: lost before its first step: none" in words
     assert len(reader.videos) == 7
-    _, nothing, _ = report(tmp_path, [absent])
+    _, nothing, _ = report(tmp_path, [])
     assert "Nothing was played" in " ".join(nothing.text)
 
 

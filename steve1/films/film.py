@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from types import TracebackType
@@ -19,7 +18,6 @@ from steve1.config import FPS
 from steve1.files import remove_partials, whole_file
 
 _FONT, _SCALE, _LINE, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.5, 20, 10
-_GAP = 8  # pixels between two agents' pictures
 _BT709 = 1
 _LIMITED_RANGE = 1
 
@@ -38,36 +36,6 @@ def caption_strip(text: str, width: int, rows: int | None = None) -> np.ndarray:
         place = (_MARGIN, _LINE * number - 1)
         cv2.putText(strip, line, place, _FONT, _SCALE, (255, 255, 255), 1, cv2.LINE_AA)
     return strip
-
-
-class SideBySide:
-    """Joins several agents' pictures of one moment into one, each under its label; a single one's is left as it is.
-
-    Once an agent's episode has ended, its last picture stays, darkened.
-    """
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = list(labels)
-        self._last: list[np.ndarray | None] = [None] * len(self._labels)
-        self._ended = [False] * len(self._labels)
-
-    def join(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
-        """One picture, uint8 [H, W, 3], H and W even, of each agent's, uint8 [h, w, 3]; None where it has ended."""
-        if len(pictures) == 1 and pictures[0] is not None:
-            return pictures[0]
-        known = next(picture for picture in (*pictures, *self._last) if picture is not None)
-        halves = []
-        for side, (picture, label) in enumerate(zip(pictures, self._labels, strict=True)):
-            if picture is not None:
-                self._last[side] = picture
-            elif not self._ended[side]:
-                last = self._last[side]
-                self._last[side] = np.zeros_like(known) if last is None else last // 2
-                self._ended[side] = True
-            text = f"{label} (ended)" if self._ended[side] else label
-            halves += [np.vstack([caption_strip(text, known.shape[1], rows=1), self._last[side]])]  # type: ignore[list-item]
-            halves += [np.full((len(halves[0]), _GAP, 3), 40, np.uint8)]
-        return np.hstack(halves[:-1])
 
 
 class Film:

@@ -1,0 +1,155 @@
+"""Who plays, with which goals, and everything that decides each episode before it is played."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from steve1.checkpoints import load_model_file
+from steve1.config import version
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.envs import identify
+from steve1.mineclip import MineCLIP
+from steve1.MineRLConditionalAgent import load_policy
+from steve1.playing.goals import TextGoals, load_text_goals, visual_goal
+from steve1.playing.plan import PlannedEpisode, labels, visual_source
+
+# Reads the goal [E] of an episode's frame: (folder, frame, width) -> tensor.
+ReadEmbed = Callable[[Path, int, int], torch.Tensor]
+
+
+@dataclass
+class Agent:
+    """Who plays. ``label``: what it is called. ``weights``: its file, and ``weights_hash`` what stands in it."""
+
+    label: str
+    policy: MinecraftAgentPolicy
+    weights: Path
+    weights_hash: str
+
+
+@dataclass(frozen=True)
+class PreparedEpisode:
+    """A planned episode and all that decides it. ``decides`` and ``about``: see ``PlayedEpisode``, one an agent.
+
+    ``goal``: float32 [E]. ``wanted``: float32 [E], what MineCLIP scores compare with, or None where there are none.
+    """
+
+    plan: PlannedEpisode
+    goal: np.ndarray
+    wanted: np.ndarray | None
+    decides: tuple[dict[str, Any], ...]
+    about: tuple[dict[str, Any], ...]
+
+
+def load_agents(args: argparse.Namespace) -> list[Agent]:
+    """The policies of ``--compare_weights`` and ``--in_weights``, in this order, which is that of the labels."""
+    agents = []
+    paths = [path for path in (args.compare_weights, args.in_weights) if path is not None]
+    for label, path in zip(labels(args), paths, strict=True):
+        policy, weights_hash = load_policy(args.in_model, path, args.device, args.precision)
+        agents.append(Agent(label, policy, path, weights_hash))
+    return agents
+
+
+def prepare(
+    args: argparse.Namespace,
+    planned: Sequence[PlannedEpisode],
+    agents: Sequence[Agent],
+    seeds: str,
+    read_embed: ReadEmbed,
+) -> tuple[list[PreparedEpisode], MineCLIP | None]:
+    """Every planned episode with its goal and all that decides it; and the MineCLIP, where scores are to be made.
+
+    ``seeds``: the name of the seed list.
+    """
+    net = agents[0].policy.net
+    width, device = net.mineclip_embed_dim, net.final_ln.weight.device
+    texts: TextGoals | None = None
+    hashes: dict[str, str | None] = dict.fromkeys(("prior_hash", "mineclip_hash"))
+    if args.score_every or any(plan.kind == "text" for plan in planned):
+        texts = load_text_goals(args, {agent.weights: width for agent in agents})
+        hashes = texts.hashes()
+    world, world_version = identify(args.env, args.minerl_python)
+    shared = {
+        "architecture_hash": _hash(load_model_file(args.in_model)),
+        "world": world,
+        "world_version": world_version,
+        "gameplay_length": args.gameplay_length,
+        "deterministic": args.deterministic,
+        "precision": args.precision,
+        "device": device.type,
+        "version": version(),
+    }
+    prepared = []
+    for plan in planned:
+        goal, wanted = _goal(args, plan, texts, width, read_embed)
+        scored = wanted if args.score_every else None
+        decides = {
+            "kind": plan.kind,
+            "prompt": plan.prompt,
+            "goal_hash": _array_hash(goal),
+            "prior_hash": hashes["prior_hash"] if plan.kind == "text" else None,
+            "mineclip_hash": hashes["mineclip_hash"] if plan.kind == "text" or scored is not None else None,
+            "world_seed": plan.world_seed,
+            "sampling_seed": plan.sampling_seed,
+            "cond_scale": plan.cond_scale,
+            "score_every": 0 if scored is None else args.score_every,
+            "score_hash": None
+            if scored is None or texts is None
+            else _hash([_array_hash(scored), dict(texts.mineclip.config)]),
+            **shared,
+        }
+        about = {
+            "name": plan.name,
+            "file": plan.video.stem,
+            "behaviour": plan.behaviour,
+            "caption": plan.caption,
+            "prior_weights": str(args.prior_weights) if args.prior_weights and plan.kind == "text" else None,
+            "seeds": seeds,
+        }
+        prepared.append(
+            PreparedEpisode(
+                plan,
+                goal,
+                scored,
+                tuple({**decides, "weights_hash": agent.weights_hash} for agent in agents),
+                tuple({**about, "label": agent.label, "in_weights": str(agent.weights)} for agent in agents),
+            )
+        )
+    return prepared, texts.mineclip.to(device) if texts is not None and args.score_every else None
+
+
+def _goal(
+    args: argparse.Namespace,
+    plan: PlannedEpisode,
+    texts: TextGoals | None,
+    width: int,
+    read_embed: ReadEmbed,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """An episode's goal, and the embedding that its pictures may be compared with, each float32 [E]."""
+    if plan.kind == "text":
+        assert texts is not None
+        goal = texts.goal(plan.prompt, plan.sampling_seed, args.deterministic)
+        return goal.detach().numpy(), texts.embed(plan.prompt).numpy()
+    if plan.kind == "visual":
+        path, frame = visual_source(plan.prompt, args.visual_prompts_dir)
+        found = (visual_goal(path, width) if frame is None else read_embed(path, frame, width)).numpy()
+        return found, found
+    return np.zeros(width, np.float32), None
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _array_hash(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values, "<f4").tobytes()).hexdigest()
