@@ -1,11 +1,11 @@
-"""The stand-in for MineRL (tests/envs/standin) as tests use it: told what to do, and asked what it did."""
+"""The stand-in for MineRL (tests/steve1/envs/standin) as tests use it: told what to do, and asked what it did."""
 
 import json
 import os
 import select
 from pathlib import Path
 
-STANDIN = Path(__file__).parent / "envs" / "standin"
+STANDIN = Path(__file__).parent / "steve1" / "envs" / "standin"
 
 
 class StandIn:

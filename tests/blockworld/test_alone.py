@@ -74,4 +74,11 @@ print(obs["pov"].shape, sorted({{name.split(".")[0] for name in sys.modules}} & 
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.stdout == "(360, 640, 3) []\n", done.stderr
+    assert (done.stdout, done.stderr) == ("(360, 640, 3) []\n", "")
+
+
+def test_the_package_itself_and_its_drawings_load_neither_gym_nor_numba():
+    heavy = {"gym", "gymnasium", "numba", "cv2", "av", "torch"}
+    code = f"import sys, blockworld, blockworld.drawing.cursor; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -245,9 +245,7 @@ def test_angles_to_put_the_cross_hair_there():
 
 def test_a_ray_nearly_along_an_axis_reaches_its_end():
     """From here one ray used to stop a hair short of a border and stand still for ever."""
-    from steve1.envs import make_env
-
-    env = make_env("blockworld", 3)
+    env = BlockWorldEnv(seed=3)
     env.reset()
     env.teleport(50.2700950105357, 33.796759285461754 - 1.62, 59.13500022756693)
     env.set_view(120.97804631136813, 13.002772433964338)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from blockworld import blocks as b
+from blockworld.env import BlockWorldEnv
 from blockworld.players import walking
 from blockworld.players.behaviours import PLAYERS, action, towards, turn_between
 from blockworld.players.director import DECK, play
 from blockworld.players.wordings import HELD_OUT_WORDINGS, WORDINGS
-from steve1.envs import make_env
 from steve1.vpt.actions import BIN_ANGLES, agent_to_env, env_to_agent
 
 WORLDS, FRAMES = 2, 420
@@ -20,7 +20,7 @@ WORLDS, FRAMES = 2, 420
 @pytest.fixture(scope="module")
 def blind():
     """A BlockWorld that draws nothing, for speed."""
-    env = make_env("blockworld", 0)
+    env = BlockWorldEnv(seed=0)
     env.observe = dict
     return env
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-RECORD = json.loads((Path(__file__).parents[3] / "vectors" / "minerl_spaces.json").read_text())
+RECORD = json.loads((Path(__file__).parents[4] / "vectors" / "minerl_spaces.json").read_text())
 HELD = ("dirt", "oak_log", "wheat_seeds", "grass", "tall_grass", "stone", "air")
 
 

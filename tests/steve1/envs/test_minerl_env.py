@@ -21,7 +21,7 @@ from steve1.envs.minerl import MineRLEnv
 from steve1.envs.spaces import noop_action
 from steve1.MineRLConditionalAgent import check_env
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WAIT = 2.0  # seconds that a hanging world gets in these tests
 
 
