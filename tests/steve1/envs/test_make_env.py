@@ -9,13 +9,13 @@ import blockworld
 from blockworld.env import BlockWorldEnv
 from steve1 import envs
 from steve1.cli import UserError
-from steve1.envs import make_env
+from steve1.envs import identify, make_env
 
 
 def test_the_world_that_is_named_is_made_and_says_what_it_is():
     env = make_env("blockworld", seed=1)
     assert isinstance(env, BlockWorldEnv)
-    assert (env.name, env.version) == ("blockworld", blockworld.VERSION)
+    assert identify("blockworld") == (env.name, env.version) == ("blockworld", blockworld.VERSION)
     with pytest.raises(UserError, match="minecraft"):
         make_env("minecraft")
     with pytest.raises(ValueError, match="reset"):

@@ -65,6 +65,16 @@ def test_it_speaks_minerls_interface(make):
     assert (env.name, env.version) == ("minerl", "unknown")  # the stand-in is no distribution
 
 
+def test_a_world_is_identified_before_it_is_made_as_it_calls_itself_afterwards(make, tmp_path, monkeypatch):
+    (tmp_path / "minerl-1.0.2.dist-info").mkdir()
+    (tmp_path / "minerl-1.0.2.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: minerl\nVersion: 1.0.2\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(STANDIN), str(tmp_path)]))
+    env = make()
+    assert envs.identify("minerl") == envs.identify("auto") == (env.name, env.version) == ("minerl", "1.0.2")
+
+
 def test_an_episode_that_ends_is_done(make, standin):
     standin.tell(0, length=2)
     env = make()
