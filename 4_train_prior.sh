@@ -19,7 +19,7 @@ python "$ROOT/training/train_prior.py" \
     --hidden_dim 512 \
     --latent_dim 512 \
     --batch_size "$BATCH_SIZE" \
-    --lr "$LEARNING_RATE" \
+    --learning_rate "$LEARNING_RATE" \
     --n_epochs "$N_EPOCHS" \
     --n_validation "$N_VALIDATION" \
     --seed 0 \

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steve1.cli import count, entry_point, number, report_all
+from steve1.cli import count, entry_point, number, out_of_range, report_all
 from steve1.config import FPS, data_root
 from steve1.flags import add_device_flags, add_model_flags, add_world_flags, missing_files, missing_python
 
@@ -83,15 +83,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = []
-    if not 0 <= args.port <= 65535:
-        problems.append(f"--port {args.port} is not from 0 (any free one) to 65535")
-    if not 0 <= args.seed < 2**31:
-        problems.append(f"--seed {args.seed} is not from 0 to 2147483647")
-    if not 0 <= args.cond_scale <= 100:
-        problems.append(f"--cond_scale {args.cond_scale} is not from 0 (guidance off) to 100")
-    if not 0 <= args.fps <= 1000:
-        problems.append(f"--fps {args.fps} is not from 0 (as fast as the machine can) to 1000")
+    problems = out_of_range(args, "port", least=0, most=65535, note="0: any free one")
+    problems += out_of_range(args, "seed", least=0, most=2**31 - 1)
+    problems += out_of_range(args, "cond_scale", least=0, most=100, note="0: no guidance")
+    problems += out_of_range(args, "fps", least=0, most=1000, note="0: as fast as the machine can")
     return problems + missing_files(args) + missing_python(args)
 
 

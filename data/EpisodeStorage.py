@@ -33,7 +33,7 @@ from data import episode_files as files
 from data.action_lines import BINARY_KEYS, checked_actions, parse_action_lines
 from data.episode_files import FRAME_FORMATS
 from data.parallel import cores, ordered_map
-from steve1.cli import UserError, count, entry_point, report_all
+from steve1.cli import UserError, count, entry_point, out_of_range, report_all
 from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE, version
 from steve1.files import whole_folder, write_json
 from steve1.safe_pickle import dump_pickle
@@ -334,7 +334,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wrong = [
         f"the folder {path} does not exist; check the path" for path in args.dir if not os.path.isdir(path)
     ]
-    report_all(wrong + ([f"--workers {args.workers}: at least 1"] if args.workers < 1 else []))
+    report_all(wrong + out_of_range(args, "workers", least=1))
 
     # A folder inside of another one that is given too counts once.
     found = dict.fromkeys(str(episode) for path in args.dir for episode in find_episodes(path))

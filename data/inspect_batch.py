@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from data.item_flags import add_item_flags, add_list_flags, item_problems, too_small
-from steve1.cli import count, entry_point, report_all
+from data.item_flags import add_item_flags, add_list_flags, item_problems
+from steve1.cli import count, entry_point, out_of_range, report_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
 def flag_problems(args: argparse.Namespace) -> list[str]:
     """Everything that is wrong with the flags by themselves, one sentence each."""
     problems = item_problems(args)
-    problems += too_small(args, 1, ("batch_size", "columns")) + too_small(args, 0, ("num_workers", "seed"))
+    problems += out_of_range(args, "batch_size", "columns", least=1)
+    problems += out_of_range(args, "num_workers", "seed", least=0)
     if not args.output.endswith(".png"):
         problems.append(f"--output {args.output} must end in .png")
     return problems

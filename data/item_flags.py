@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from steve1.cli import count, number
+from steve1.cli import count, number, out_of_range
 from steve1.config import data_root
 
 
@@ -34,18 +34,10 @@ def add_item_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max_btwn_goals", type=count, default=200, help="gaps stay below this many frames")
 
 
-def too_small(args: argparse.Namespace, least: int, names: tuple[str, ...]) -> list[str]:
-    """A sentence for each flag of ``names`` that is below ``least``."""
-    return [
-        f"--{name} is {getattr(args, name)}; it must be at least {least}"
-        for name in names
-        if getattr(args, name) < least
-    ]
-
-
 def item_problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags above, one sentence each."""
-    problems = too_small(args, 1, ("T", "trunc_t", "min_btwn_goals")) + too_small(args, 0, ("data_limit",))
+    problems = out_of_range(args, "T", "trunc_t", "min_btwn_goals", least=1)
+    problems += out_of_range(args, "data_limit", least=0, note="0: all")
     if args.T >= 1 and args.trunc_t >= 1 and args.T % args.trunc_t:
         lower = max(args.T // args.trunc_t, 1) * args.trunc_t
         problems.append(f"--T {args.T} is not a multiple of --trunc_t {args.trunc_t}; use --T {lower}")
@@ -53,6 +45,4 @@ def item_problems(args: argparse.Namespace) -> list[str]:
         problems.append(
             f"--min_btwn_goals {args.min_btwn_goals} must be below --max_btwn_goals {args.max_btwn_goals}"
         )
-    if not 0 <= args.p_uncond <= 1:
-        problems.append(f"--p_uncond is {args.p_uncond}; it is a probability from 0 to 1")
-    return problems
+    return problems + out_of_range(args, "p_uncond", least=0, most=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -64,6 +65,56 @@ def boolean(text: str) -> bool:
 def comma_list(text: str) -> list[str]:
     """Read ``a,b,c`` as a list of non-empty strings."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def out_of_range(
+    args: argparse.Namespace,
+    *names: str,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    note: str = "",
+) -> list[str]:
+    """A sentence for each of the flags ``names`` whose number is out of range; None, not given, is in range.
+
+    Of a list each number is looked at, and an empty one is out of range, as are NaN and infinity.
+
+    Args:
+        least, most: limits that belong to the range. above, below: limits that don't.
+        note: what a special value does, such as "0: none".
+    """
+    limits = [
+        *([f"at least {least:,g}"] if least is not None else []),
+        *([f"above {above:,g}"] if above is not None else []),
+        *([f"at most {most:,.12g}"] if most is not None else []),
+        *([f"below {below:,g}"] if below is not None else []),
+    ]
+    remedy = f"give {' and '.join(limits) or 'a finite number'}{f' ({note})' if note else ''}"
+
+    def wrong(value: float) -> str | None:
+        if isinstance(value, float) and not math.isfinite(value):
+            return "is no finite number"
+        if least is not None and value < least:
+            return f"is below {least:,g}"
+        if above is not None and value <= above:
+            return f"is not above {above:,g}"
+        if most is not None and value > most:
+            return f"is above {most:,.12g}"
+        if below is not None and value >= below:
+            return f"is not below {below:,g}"
+        return None
+
+    problems = []
+    for name in names:
+        given = getattr(args, name)
+        if isinstance(given, list) and not given:
+            problems.append(f"--{name} is empty; {remedy}")
+        for value in given if isinstance(given, list) else [given]:
+            fault = None if value is None else wrong(value)
+            if fault is not None:
+                problems.append(f"--{name} {value} {fault}; {remedy}")
+    return problems
 
 
 def report_all(problems: Sequence[str]) -> None:

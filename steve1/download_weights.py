@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlparse
 
-from steve1.cli import UsageError, UserError, comma_list, count, entry_point, report_all
+from steve1.cli import UsageError, UserError, comma_list, count, entry_point, out_of_range, report_all
 from steve1.config import weights_dir
 
 VPT = "https://openaipublic.blob.core.windows.net/minecraft-rl/models"
@@ -219,9 +219,7 @@ def main(argv: list[str] | None = None) -> None:
     ]
     names = [item.name for item in PUBLISHED]
     problems += [f"--files {name}: not one of {', '.join(names)}" for name in args.files if name not in names]
-    if args.retries < 0:
-        problems.append(f"--retries {args.retries}: must be at least 0")
-    report_all(problems)
+    report_all(problems + out_of_range(args, "retries", least=0))
     given = _named_addresses(args.url)
     folder = args.output_dir or weights_dir()
 

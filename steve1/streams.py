@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+MAX_SEED = 2**32 - 1  # of what begins with torch's or numpy's global stream
+
 
 def numpy_stream(*position: int | str, padded: bool = False) -> np.random.Generator:
     """Return numpy's stream at a position, ``seed, number, ...`` or ``purpose, seed, ...``.

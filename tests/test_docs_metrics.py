@@ -37,5 +37,5 @@ def test_every_metric_of_training_has_a_row_and_the_ranges_script_reads_them(fla
 def test_every_metric_of_the_prior_has_a_row():
     text, visual = np.random.default_rng(0).normal(size=(2, 20, 8)).astype(np.float32)
     sizes = {"hidden_dim": 8, "latent_dim": 4, "batch_size": 8, "n_validation": 4}
-    training = train_prior.Training(text, visual, **sizes, lr=1e-3, beta=0.1, seed=0)
+    training = train_prior.Training(text, visual, **sizes, learning_rate=1e-3, beta=0.1, seed=0)
     assert tags_of(section("The prior")) == set(training.advance())

@@ -87,7 +87,7 @@ class Contrast:
         *,
         steps: int,
         batch_size: int,
-        lr: float,
+        learning_rate: float,
         weight_decay: float,
         frames_per_clip: int,
         token_dropout: float,
@@ -96,7 +96,7 @@ class Contrast:
     ) -> None:
         self.mineclip, self.clips, self.train = mineclip, clips, train
         self.steps = steps
-        self.batch_size, self.lr, self.frames_per_clip = batch_size, lr, frames_per_clip
+        self.batch_size, self.peak_rate, self.frames_per_clip = batch_size, learning_rate, frames_per_clip
         self.token_dropout, self.shift, self.seed = token_dropout, shift, seed
         self.window = mineclip.config["window"]
         length = mineclip.config["context_length"]
@@ -110,7 +110,7 @@ class Contrast:
         others = [*(p for p in mineclip.parameters() if p.ndim <= 1), self.log_scale]
         self.optimizer = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=lr,
+            lr=learning_rate,
         )
         self.step = 0
 
@@ -154,12 +154,16 @@ class Contrast:
         """It rises over the first twentieth of the steps and falls along a cosine to 0."""
         warmup = max(self.steps // 20, 1)
         if self.step < warmup:
-            return self.lr * (self.step + 1) / warmup
-        return self.lr * 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / max(self.steps - warmup, 1)))
+            return self.peak_rate * (self.step + 1) / warmup
+        return (
+            self.peak_rate
+            * 0.5
+            * (1 + math.cos(math.pi * (self.step - warmup) / max(self.steps - warmup, 1)))
+        )
 
     def _update(self, loss: Tensor) -> None:
         if not math.isfinite(loss.item()):
-            raise UserError(f"the loss is {loss.item()} in step {self.step + 1}; lower --lr")
+            raise UserError(f"the loss is {loss.item()} in step {self.step + 1}; lower --learning_rate")
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         loss.backward()

@@ -104,7 +104,7 @@ def resume(path: Path, training: SmallTraining, identity: dict[str, Any]) -> Non
     remedy = "remove it, or start anew with --restart_from_checkpoint False"
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
-        theirs, state = saved["identity"], saved["training"]
+        theirs, state = with_todays_names(saved["identity"]), saved["training"]
     except OSError:
         raise
     except Exception as error:  # a damaged file can end in nearly any exception
@@ -121,6 +121,11 @@ def resume(path: Path, training: SmallTraining, identity: dict[str, Any]) -> Non
             "anew with --restart_from_checkpoint False"
         )
     training.load_state(state)
+
+
+def with_todays_names(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags that an earlier version wrote, by the names that they have today."""
+    return {"learning_rate" if name == "lr" else name: value for name, value in flags.items()}
 
 
 def plain_flags(args: argparse.Namespace) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from data.item_flags import add_item_flags, add_list_flags, item_problems, too_small
-from steve1.cli import boolean, count, number
+from data.item_flags import add_item_flags, add_list_flags, item_problems
+from steve1.cli import boolean, count, number, out_of_range
 from steve1.config import data_root, logs_dir
+from steve1.streams import MAX_SEED
 
 # The parts of the policy, as --freeze takes them; parts of parts have dotted names (recurrent_layer.blocks.0).
 PARTS = (
@@ -180,23 +181,21 @@ def build_parser() -> argparse.ArgumentParser:
 def flag_problems(args: argparse.Namespace) -> list[str]:
     """Everything that is wrong with the flags by themselves, one sentence each."""
     problems = item_problems(args)
-    problems += too_small(
-        args, 1, ("batch_size", "gradient_accumulation_steps", "n_frames", "log_freq", "val_every_nth")
+    at_least_one = ("batch_size", "gradient_accumulation_steps", "n_frames", "log_freq", "val_every_nth")
+    problems += out_of_range(args, *at_least_one, "mineclip_embed_dim", least=1)
+    problems += out_of_range(args, "learning_rate", above=0)
+    problems += out_of_range(args, "num_workers", "warmup_frames", least=0)
+    problems += out_of_range(args, "seed", least=0, most=MAX_SEED)
+    switched_off = (
+        *("weight_decay", "max_grad_norm", "val_freq", "val_freq_begin", "val_freq_switch_steps"),
+        *("early_stopping_patience", "save_freq", "snapshot_every_n_frames"),
     )
-    problems += too_small(args, 0, ("num_workers", "warmup_frames", "weight_decay", "max_grad_norm", "seed"))
-    problems += too_small(
-        args, 0, ("val_freq", "val_freq_begin", "val_freq_switch_steps", "early_stopping_patience")
-    )
-    problems += too_small(args, 0, ("save_freq", "snapshot_every_n_frames"))
-    if not args.learning_rate > 0:
-        problems.append(f"--learning_rate is {args.learning_rate}; it must be above 0")
+    problems += out_of_range(args, *switched_off, least=0, note="0: off")
     if args.warmup_frames >= args.n_frames >= 1:
         problems.append(
             f"--warmup_frames {args.warmup_frames:_} must be below --n_frames {args.n_frames:_}; "
             "a tenth of n_frames is usual"
         )
-    if args.mineclip_embed_dim is not None and args.mineclip_embed_dim < 1:
-        problems.append(f"--mineclip_embed_dim is {args.mineclip_embed_dim}; it must be at least 1")
     if args.early_stopping_patience > 0 and args.val_freq <= 0:
         problems.append(
             f"--early_stopping_patience {args.early_stopping_patience} needs validations; give a --val_freq above 0"

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
-from steve1.cli import UserError, boolean, count, entry_point, number, report_all
+from steve1.cli import UserError, boolean, count, entry_point, number, out_of_range, report_all
+from steve1.streams import MAX_SEED
 from training.mineclip_sizes import PRESETS, load_config
-from training.small_training import checkpoint_file, plain_flags, resume, run
+from training.small_training import checkpoint_file, plain_flags, resume, run, with_todays_names
 
 if TYPE_CHECKING:
     from steve1.mineclip import MineCLIP
@@ -84,7 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         help="frames encoded of each 16-frame window, repeated in their neighbours' places; 16 shows whole "
         "windows at 8 times the cost of 2 (default 2)",
     )
-    training.add_argument("--lr", type=number, default=1e-3, help="AdamW's peak learning rate (default 1e-3)")
+    training.add_argument(
+        "--learning_rate",
+        "--lr",
+        type=number,
+        default=1e-3,
+        help="AdamW's peak learning rate (default 1e-3)",
+    )
     training.add_argument(
         "--weight_decay", type=number, default=0.2, help="of matrices; 0 for none (default 0.2)"
     )
@@ -168,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     identity = _identity(args, config, labels, texts, sources)
     done = read_metadata(args.out)
     if args.restart_from_checkpoint and args.out.exists() and done:
-        if done.get("identity") == identity:
+        if with_todays_names(done.get("identity", {})) == identity:
             print(f"{args.out} is there already, by the same flags and data: skipped")
             _report({name: done["accuracy"].get(name) for name in ("seen", "held_out")})
             return
@@ -203,7 +210,7 @@ def main(argv: list[str] | None = None) -> None:
     names = (
         "steps",
         "batch_size",
-        "lr",
+        "learning_rate",
         "weight_decay",
         "frames_per_clip",
         "token_dropout",
@@ -238,25 +245,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = [
-        f"--{name} {getattr(args, name)}: must be at least {least}"
-        for name, least in (
-            ("steps", 1),
-            ("batch_size", 2),
-            ("frames_per_clip", 1),
-            ("shift", 0),
-            ("seed", 0),
-            ("num_workers", 0),
-        )
-        if getattr(args, name) is not None and getattr(args, name) < least
-    ]
-    if not args.lr > 0:
-        problems.append(f"--lr {args.lr}: must be above 0")
-    if not args.weight_decay >= 0:
-        problems.append(f"--weight_decay {args.weight_decay}: must be at least 0")
-    for name in ("token_dropout", "held_out_episodes"):
-        if not 0 <= getattr(args, name) < 1:
-            problems.append(f"--{name} {getattr(args, name)}: must be at least 0 and below 1")
+    problems = out_of_range(args, "steps", "frames_per_clip", least=1)
+    problems += out_of_range(args, "batch_size", least=2)
+    problems += out_of_range(args, "learning_rate", above=0)
+    problems += out_of_range(args, "seed", least=0, most=MAX_SEED)
+    problems += out_of_range(args, "shift", "num_workers", "weight_decay", least=0, note="0: none")
+    problems += out_of_range(args, "token_dropout", "held_out_episodes", least=0, below=1, note="0: none")
     if args.recordings_dir is None and args.episodes_dir is None:
         problems.append("give --recordings_dir or --episodes_dir, or both")
     for name in ("recordings_dir", "episodes_dir"):

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.text_alignment.pairs import load_pairs
-from steve1.cli import UserError, boolean, count, entry_point, number, report_all
+from steve1.cli import UserError, boolean, count, entry_point, number, out_of_range, report_all
 from steve1.config import data_root, weights_dir
-from steve1.streams import torch_stream
+from steve1.streams import MAX_SEED, torch_stream
 from training.small_training import checkpoint_file, plain_flags, resume, run
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Training:
         hidden_dim: int,
         latent_dim: int,
         batch_size: int,
-        lr: float,
+        learning_rate: float,
         n_validation: int,
         beta: float,
         seed: int,
@@ -87,7 +87,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = TranslatorVAE(text.shape[1], hidden_dim, latent_dim)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate)
         self.epoch = 0
         self.best_loss, self.best_epoch = float("inf"), 0
         self.best: dict[str, Any] = {}
@@ -130,7 +130,7 @@ class Training:
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise UserError(f"the loss is {loss} in epoch {self.epoch}; lower --lr")
+            raise UserError(f"the loss is {loss} in epoch {self.epoch}; lower --learning_rate")
 
     def state(self) -> dict[str, Any]:
         return {
@@ -185,7 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--latent_dim", type=count, default=512, help="width of the latent (default 512)")
     training = parser.add_argument_group("training")
     training.add_argument("--batch_size", type=count, default=256, help="pairs a step (default 256)")
-    training.add_argument("--lr", type=number, default=1e-4, help="AdamW's learning rate (default 1e-4)")
+    training.add_argument(
+        "--learning_rate", "--lr", type=number, default=1e-4, help="AdamW's learning rate (default 1e-4)"
+    )
     training.add_argument("--n_epochs", type=count, default=50, help="epochs (default 50)")
     training.add_argument("--n_validation", type=count, default=200, help="pairs held out (default 200)")
     training.add_argument(
@@ -206,17 +208,12 @@ def _parser() -> argparse.ArgumentParser:
 @entry_point
 def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
-    problems = [
-        f"--{name} {getattr(args, name)}: must be at least 1"
-        for name in ("hidden_dim", "latent_dim", "batch_size", "n_epochs", "n_validation")
-        if getattr(args, name) < 1
-    ]
-    if not args.lr > 0:
-        problems.append(f"--lr {args.lr}: must be above 0")
-    if args.beta is not None and not args.beta >= 0:
-        problems.append(f"--beta {args.beta}: must be at least 0")
-    if args.seed < 0:
-        problems.append(f"--seed {args.seed}: must be at least 0")
+    problems = out_of_range(
+        args, "hidden_dim", "latent_dim", "batch_size", "n_epochs", "n_validation", least=1
+    )
+    problems += out_of_range(args, "learning_rate", above=0)
+    problems += out_of_range(args, "beta", least=0)
+    problems += out_of_range(args, "seed", least=0, most=MAX_SEED)
     if not args.data_path.is_file():
         problems.append(
             f"--data_path {args.data_path} does not exist; make it with data/text_alignment/make_prior_dataset.py"
@@ -237,7 +234,7 @@ def main(argv: list[str] | None = None) -> None:
     from steve1.checkpoints import metadata_path, read_metadata, save_weights, tensors_hash
 
     metadata_path(args.output_path)
-    names = ("hidden_dim", "latent_dim", "batch_size", "lr", "n_validation", "seed")
+    names = ("hidden_dim", "latent_dim", "batch_size", "learning_rate", "n_validation", "seed")
     flags = {name: getattr(args, name) for name in names} | {"beta": beta}
     training = Training(text, visual, **flags)
     identity = {**flags, "data": data_hash}

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from blockworld.players.wordings import HELD_OUT_WORDINGS, WORDINGS
-from steve1.cli import UserError, comma_list, count, entry_point, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, out_of_range, report_all
 from steve1.config import FIRST_EMBED, FPS, data_root
 from steve1.files import remove_partials, whole_file, write_json
 
@@ -365,17 +365,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = [
-        f"--{name} {getattr(args, name)} must be at least 1"
-        for name in ("num_recordings", "frames_per_recording", "num_workers")
-        if getattr(args, name) < 1
-    ]
+    problems = out_of_range(args, "num_recordings", "frames_per_recording", "num_workers", least=1)
+    problems += out_of_range(args, "seed", least=0)
     if args.num_recordings > WORLDS:
         problems.append(
             f"--num_recordings {args.num_recordings:,} is more than there are worlds ({WORLDS:,})"
         )
-    if args.seed < 0:
-        problems.append(f"--seed {args.seed} must be at least 0")
     unknown = sorted(set(args.behaviours) - set(WORDINGS))
     if unknown or not args.behaviours:
         problems.append(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data.parallel import cores
-from steve1.cli import UserError, comma_list, count, entry_point, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, out_of_range, report_all
 from steve1.config import data_root
 
 
@@ -107,15 +107,9 @@ def main(argv: list[str] | None = None) -> None:
     problems = []
     if not args.dataset_dirs and not args.sampling:
         problems.append("give --dataset_dirs A,B or --sampling NAME")
-    if args.max_episodes < 0:
-        problems.append(f"--max_episodes {args.max_episodes}: at least 1, or 0 for all")
-    if args.pictures < 0:
-        problems.append(f"--pictures {args.pictures}: at least 0")
-    if args.workers < 1:
-        problems.append(f"--workers {args.workers}: at least 1")
-    if args.seed < 0:
-        problems.append(f"--seed {args.seed}: at least 0")
-    report_all(problems)
+    problems += out_of_range(args, "max_episodes", least=0, note="0: all")
+    problems += out_of_range(args, "workers", least=1)
+    report_all(problems + out_of_range(args, "pictures", "seed", least=0))
 
     from data.minecraft_dataset import load_sampling
     from data.sampling.sessions import read_dataset, read_episodes

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root
 
 if TYPE_CHECKING:
@@ -153,13 +153,8 @@ def _problems(args: argparse.Namespace) -> list[str]:
         problems.append(f"--dataset_weights: {error}")
     if args.train_frames == 0 or args.train_frames < -1:
         problems.append(f"--train_frames {args.train_frames}: at least 1, or -1 for the rest")
-    if args.val_frames is not None and args.val_frames < 0:
-        problems.append(f"--val_frames {args.val_frames}: at least 0")
-    for name in ("T", "min_btwn_goals"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            problems.append(f"--{name} {getattr(args, name)}: at least 1")
-    if args.seed < 0:
-        problems.append(f"--seed {args.seed}: at least 0")
+    problems += out_of_range(args, "val_frames", "seed", least=0)
+    problems += out_of_range(args, "T", "min_btwn_goals", least=1)
     if args.name is not None and (not args.name or Path(args.name).name != args.name):
         problems.append(f"--name {args.name!r}: a plain file name")
     return problems

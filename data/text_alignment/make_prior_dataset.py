@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
-from steve1.cli import UserError, comma_list, count, entry_point, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
 from steve1.streams import numpy_stream
 
@@ -103,11 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 @entry_point
 def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
-    problems = [
-        f"--{name} {getattr(args, name)}: must be at least 0"
-        for name in ("pairs_per_segment", "wordings_per_moment", "min_offset", "seed")
-        if getattr(args, name) < 0
-    ]
+    problems = out_of_range(args, "pairs_per_segment", "wordings_per_moment", "min_offset", "seed", least=0)
     for name in ("labels", "mineclip_weights", "mineclip_config", "wordings"):
         path = getattr(args, name)
         if path is not None and not path.exists():

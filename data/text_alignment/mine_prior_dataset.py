@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
 from steve1.files import read_text, whole_file, write_text
 
@@ -294,14 +294,9 @@ def _problems(args: argparse.Namespace) -> list[str]:
         for path in args.episodes_dir
         if not Path(path).is_dir()
     ]
-    if args.top_k < 1:
-        problems.append(f"--top_k {args.top_k} is below 1")
-    for name in ("min_distance", "max_per_episode", "sheet_columns"):
-        if getattr(args, name) < 0:
-            problems.append(f"--{name} {getattr(args, name)} is below 0")
-    if not args.temperature > 0:
-        problems.append(f"--temperature {args.temperature} is not above 0")
-    return problems
+    problems += out_of_range(args, "top_k", least=1)
+    problems += out_of_range(args, "min_distance", "max_per_episode", "sheet_columns", least=0)
+    return problems + out_of_range(args, "temperature", above=0)
 
 
 if __name__ == "__main__":

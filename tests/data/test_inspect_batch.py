@@ -155,9 +155,9 @@ def test_all_mistakes_of_flags_are_said_at_once(capsys):
     error = capsys.readouterr().err
     for text in (
         "--T 100 is not a multiple",
-        "--batch_size is 0",
+        "--batch_size 0 is below 1",
         "--min_btwn_goals 9 must be",
-        "--p_uncond is 2.0",
+        "--p_uncond 2.0 is above 1",
     ):
         assert text in error
 

@@ -163,16 +163,18 @@ def test_half_precision_without_a_gpu_is_refused_in_one_sentence(flags, capsys, 
 
 BAD_FLAGS = {
     "--T 25 is not a multiple of --trunc_t 8; use --T 24": ["--T", "25"],
-    "--min_btwn_goals is 0; it must be at least 1": ["--min_btwn_goals", "0"],
+    "--min_btwn_goals 0 is below 1; give at least 1": ["--min_btwn_goals", "0"],
     "--min_btwn_goals 50 must be below --max_btwn_goals 50": [
         "--min_btwn_goals",
         "50",
         "--max_btwn_goals",
         "50",
     ],
-    "--batch_size is 0": ["--batch_size", "0"],
-    "--p_uncond is 1.5": ["--p_uncond", "1.5"],
+    "--batch_size 0 is below 1": ["--batch_size", "0"],
+    "--p_uncond 1.5 is above 1": ["--p_uncond", "1.5"],
     "--warmup_frames 1_000 must be below --n_frames 384": ["--warmup_frames", "1k"],
+    "--learning_rate nan is no finite number": ["--learning_rate", "nan"],
+    "--seed 4294967296 is above 4,294,967,295": ["--seed", "4294967296"],
     "must end in .weights": ["--out_weights", "here.pt"],
     "'ten' is not a number": ["--n_frames", "ten"],
     "'maybe' is neither True nor False": ["--save_each_val", "maybe"],
@@ -194,8 +196,8 @@ def test_all_bad_flags_are_reported_at_once_before_anything_loads(flags, capsys)
         )
     error = capsys.readouterr().err
     assert "--T 25" in error
-    assert "--batch_size is 0" in error
-    assert "--p_uncond is 2" in error
+    assert "--batch_size 0 is below 1" in error
+    assert "--p_uncond 2.0 is above 1" in error
     assert "nowhere" not in error
 
 

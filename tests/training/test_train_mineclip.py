@@ -144,7 +144,13 @@ def test_all_parts_are_trained(world):
     torch.manual_seed(0)
     mineclip = MineCLIP(PRESETS["tiny"])
     before = {name: tensor.clone() for name, tensor in mineclip.state_dict().items()}
-    flags = {"batch_size": 6, "lr": 1e-3, "weight_decay": 0.0, "frames_per_clip": 4, "token_dropout": 0.1}
+    flags = {
+        "batch_size": 6,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "frames_per_clip": 4,
+        "token_dropout": 0.1,
+    }
     training = Contrast(
         mineclip, clips, clips.segments, list(WORDINGS.values()), steps=2, shift=2, seed=0, **flags
     )
@@ -278,7 +284,7 @@ def test_all_mistakes_of_flags_at_once(world, tmp_path, capsys):
     message = fails(capsys, 2, world, tmp_path / "m.pth", *flags)
     for said in (
         "--steps 0",
-        "--lr 0",
+        "--learning_rate 0",
         "--token_dropout 1",
         "--frames_per_clip 5",
         "--device tpu",

@@ -135,7 +135,7 @@ def test_checkpoint_of_other_flags_or_data_is_refused(data, tmp_path, capsys):
     arguments = ["--data_path", data, "--output_path", tmp_path / "p.pt", *FLAGS, "--n_epochs", 1]
     main([str(argument) for argument in arguments])
     message = fails(capsys, 1, *arguments, "--lr", 0.5)
-    assert "lr 0.003 there, 0.5 now" in message
+    assert "learning_rate 0.003 there, 0.5 now" in message
     assert "--restart_from_checkpoint False" in message
     dump_pickle(pairs(seed=1), data)
     assert "data" in fails(capsys, 1, *arguments)
@@ -178,7 +178,7 @@ def test_all_mistakes_of_flags_are_listed(tmp_path, capsys):
     message = fails(
         capsys, 2, "--data_path", tmp_path / "no.pkl", "--lr", 0, "--beta", -1, "--n_epochs", 0, "--seed", -1
     )
-    for expected in ("no.pkl does not exist", "--lr 0", "--beta -1", "--n_epochs 0", "--seed -1"):
+    for expected in ("no.pkl does not exist", "--learning_rate 0", "--beta -1", "--n_epochs 0", "--seed -1"):
         assert expected in message
 
 
