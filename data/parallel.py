@@ -7,9 +7,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from steve1.cli import UserError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,15 +29,30 @@ def ordered_map(
     """Yield ``function(item)`` of each item, in their order, worked out by up to ``workers`` processes.
 
     ``function`` is of a module's top level, or a ``functools.partial`` of one; whatever it raises comes out here.
-    1 worker, or a single item, stays in this process. When the caller stops early (by Ctrl-C, an error, or
-    closing the iterator) what is under way is interrupted by a KeyboardInterrupt in the worker, so that it
-    tidies up, and workers whose parent was killed end at once. Raises UserError when a worker is killed, and names
-    the ``flag`` that sets how many there are.
+    1 worker, or a single item, stays in this process. Stopping early, and a worker that is killed: as in
+    :func:`processes`.
     """
     workers = min(workers, len(items))
     if workers <= 1:
         yield from map(function, items)
         return
+    with processes(workers, flag) as submit:
+        futures = [submit(function, item) for item in items]
+        for place, future in enumerate(futures):
+            yield future.result()
+            futures[place] = None  # type: ignore[call-overload]  # a long list of results is not kept
+
+
+@contextlib.contextmanager
+def processes(
+    workers: int, flag: str = "--workers"
+) -> Generator[Callable[[Callable[[Item], Result], Item], Future[Result]], None, None]:
+    """Yield ``submit(function, item)``, which has one of ``workers`` processes work out ``function(item)``.
+
+    When the block is left early (by Ctrl-C, an error, or closing an iterator in it) what is under way is
+    interrupted by a KeyboardInterrupt in the worker, so that it tidies up, and workers whose parent was killed
+    end at once. Raises UserError when a worker is killed, and names the ``flag`` that sets how many there are.
+    """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
@@ -46,10 +64,7 @@ def ordered_map(
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(stop,))
     whole = False
     try:
-        futures = [pool.submit(_run, function, item) for item in items]
-        for place, future in enumerate(futures):
-            yield future.result()
-            futures[place] = None  # type: ignore[call-overload]  # a long list of results is not kept
+        yield lambda function, item: pool.submit(_run, function, item)
         whole = True
     except BrokenProcessPool:
         raise UserError(

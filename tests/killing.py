@@ -8,7 +8,7 @@ import sys
 # Processes fork from one that has loaded what is slow to load, and nothing of the tests.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["torch", "cv2", "av", "requests", "data.generation.conversion", "steve1.mineclip"]
+    ["torch", "cv2", "av", "requests", "data.generation.ledger", "steve1.mineclip"]
 )
 
 

@@ -19,42 +19,52 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from data.generation.episodes import (
-    EpisodeMaker,
-    Summary,
-    TooShort,
-    add_episode_flags,
-    flag_problems,
-    load_maker,
-    slice_problems,
-)
-from steve1.cli import UserError, count, entry_point, report_all
+from data.generation.convert import convert_all
+from data.generation.flags import add_driver_flags, driver_problems
+from data.generation.sources import Entry, Piece, Source, Told
+from steve1.cli import count, entry_point, report_all
 from steve1.config import data_root
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from data.generation.minestudio import Episode
+    from data.generation.minestudio import Dataset, Episode
 
 
-class Piece:
+@dataclass(frozen=True)
+class Listed(Entry):
+    """One of MineStudio's episodes: its number of frames, and the state of the files that hold it."""
+
+    n_frames: int = 0
+    files: tuple[Any, ...] = ()
+
+    def state(self) -> Any:
+        return [self.n_frames, *self.files]
+
+    def most_frames(self) -> int:
+        return self.n_frames
+
+
+class Stretch:
     """An episode's frames from one frame up to a chunk that can't be used, or to the end.
 
     After :meth:`frames` has been consumed ``stop`` is the frame where it ended, ``problem`` why (empty: the end).
     """
 
-    def __init__(self, episode: Episode, start: int) -> None:
-        self.episode, self.start = episode, start
+    def __init__(self, name: str, episode: Episode, start: int) -> None:
+        self.name, self.episode, self.start = name, episode, start
+        self.expected = episode.n_frames - start
         self.stop, self.problem = start, ""
-        self.resolution: list[int] = []  # width and height of what it is made of
+        self._resolution: list[int] = []  # width and height of what it is made of
         self._actions: list[dict[str, np.ndarray]] = []
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Yield the pictures, uint8 [H, W, 3] RGB; a chunk at a time is in memory."""
+        """Yield the pictures; a chunk at a time is in memory."""
         from data.generation.minestudio import BadChunk
 
         while self.stop < self.episode.n_frames:
@@ -64,87 +74,112 @@ class Piece:
                 self.problem = str(error)
                 return
             self._actions.append(actions)
-            self.resolution = [frames[0].shape[1], frames[0].shape[0]]
+            self._resolution = [frames[0].shape[1], frames[0].shape[0]]
             yield from frames
             self.stop += len(frames)
 
-    def actions(self) -> dict[str, np.ndarray]:
-        """The actions of all these frames."""
+    def finish(self, n: int) -> tuple[dict, dict]:
         import numpy as np
 
-        return {key: np.concatenate([chunk[key] for chunk in self._actions]) for key in self._actions[0]}
+        from data.sampling.sessions import session_of
+
+        actions = {key: np.concatenate([chunk[key] for chunk in self._actions]) for key in self._actions[0]}
+        return actions, {
+            "source": "MineStudio's dataset",
+            "recording": self.episode.name,
+            "session": session_of(self.episode.name, {}),
+            "video": str(self.episode.video.part.path.resolve()),
+            "source_frames": [self.start, self.stop],
+            "source_resolution": self._resolution,
+            "ended": self._warning(),
+        }
+
+    def told(self, n: int | None) -> Told:
+        if not self.problem:
+            return Told()
+        lost = min(self.episode.chunk_size, self.episode.n_frames - self.stop)
+        return Told(warnings=(self._warning(),), dropped=(("in chunks that can't be used", lost),))
+
+    def _warning(self) -> str:
+        return f"frames from {self.stop:,} on are passed over: {self.problem}" if self.problem else ""
 
 
-def convert(episode: Episode, maker: EpisodeMaker, output: Path, summary: Summary) -> None:
-    """Convert one of their episodes into one of ours, or into several where chunks can't be used."""
-    from data.EpisodeStorage import EpisodeStorage
-    from data.sampling.sessions import session_of
+class MineStudio(Source):
+    """The episodes of a local copy of MineStudio's dataset."""
 
-    at = 0
-    while at < episode.n_frames:
-        name = episode.name if at == 0 else f"{episode.name}_from_{at:06d}"
-        if maker.exists(output / name):
-            summary.existing += 1
-            # It ends before a hole; which chunk that is was said when it was made.
-            at = EpisodeStorage(output / name).metadata["source_frames"][1] + episode.chunk_size
-            continue
-        piece = Piece(episode, at)
+    what = "episodes"
 
-        def finish(n: int, piece: Piece = piece) -> tuple[dict, dict]:
-            return piece.actions(), {
-                "source": "MineStudio's dataset",
-                "recording": episode.name,
-                "session": session_of(episode.name, {}),
-                "video": str(episode.video.part.path.resolve()),
-                "source_frames": [piece.start, piece.stop],
-                "source_resolution": piece.resolution,
-            }
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._folder = os.path.abspath(args.input_dir)
+        self.wanted = args.num_episodes
+        self._left_out = 0
+        self._dataset: Dataset | None = None
+        self._episodes: dict[str, Episode] = {}
+        self.empty = f"{args.input_dir} has no episode with both video and action; see above"
 
-        try:
-            n = maker.store(output / name, piece.frames(), finish, episode.n_frames - at)
-            summary.add_actions(piece.actions())
-            print(f"{name}: {n:,} frames")
-        except TooShort as short:
-            if short.frames:
-                summary.passed_over[f"under {short.needed:,} frames (--min_timesteps)"] += 1
-                summary.dropped["in stretches under --min_timesteps"] += short.frames
-                print(f"{name}: no episode, for {short}")
-        if piece.problem:
-            summary.dropped["in chunks that can't be used"] += min(
-                episode.chunk_size, episode.n_frames - piece.stop
-            )
-            print(f"{episode.name}: frames from {piece.stop:,} on are passed over: {piece.problem}")
-            piece.stop += episode.chunk_size
-        at = piece.stop
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_dataset": None, "_episodes": {}}  # each process opens the files by itself
+
+    def entries(self) -> list[Entry]:
+        from data.generation.minestudio import Dataset
+        from data.generation.sources import file_state
+
+        with Dataset(self._folder) as dataset:
+            for problem in dataset.problems:
+                print(problem)
+            self._left_out = sum("is passed over" in problem for problem in dataset.problems)
+            return [
+                Listed(
+                    episode.name,
+                    n_frames=episode.n_frames,
+                    files=tuple(
+                        file_state(chunks.part.path / "data.mdb")
+                        for chunks in (episode.video, episode.action)
+                    ),
+                )
+                for episode in dataset.episodes
+            ]
+
+    def left_out(self) -> dict[str, int]:
+        return {"not in both kinds (see above)": self._left_out}
+
+    def whole(self, entry: Entry, metadata: dict) -> bool:
+        assert isinstance(entry, Listed)
+        return metadata.get("source_frames") == [0, entry.n_frames]
+
+    def prepare(self) -> None:
+        from data.generation.minestudio import Dataset
+
+        self._dataset = Dataset(self._folder)
+        self._episodes = {episode.name: episode for episode in self._dataset.episodes}
+
+    def close(self) -> None:
+        if self._dataset is not None:
+            self._dataset.close()
+
+    def pieces(self, entry: Entry, stored: Callable[[str], dict | None]) -> Iterator[Piece | Told]:
+        episode, at = self._episodes[entry.name], 0
+        while at < episode.n_frames:
+            name = entry.name if at == 0 else f"{entry.name}_from_{at:06d}"
+            metadata = stored(name)
+            if metadata is not None:
+                at = metadata["source_frames"][1] + episode.chunk_size
+                if metadata.get("ended"):
+                    yield Told(warnings=(metadata["ended"],))
+                continue
+            stretch = Stretch(name, episode, at)
+            yield stretch
+            if stretch.stop == at and not stretch.problem:
+                return  # too short to be read
+            at = stretch.stop + (episode.chunk_size if stretch.problem else 0)
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
-    """Convert every episode of the dataset, or one process's share of them."""
+    """Convert every episode of the dataset."""
     args = _parser().parse_args(argv)
     report_all(_problems(args))
-    from data.generation.minestudio import Dataset
-
-    summary = Summary("episodes")
-    with Dataset(args.input_dir) as dataset:
-        for problem in dataset.problems:
-            print(problem)
-        if not dataset.episodes:
-            raise UserError(f"{args.input_dir} has no episode with both video and action; see above")
-        maker = load_maker(args)
-        done = 0
-        for episode in dataset.episodes[args.worker_id :: args.num_workers]:
-            if args.num_episodes and done == args.num_episodes:
-                break
-            before = summary.episodes + summary.existing
-            convert(episode, maker, Path(args.output_dir), summary)
-            done += summary.episodes + summary.existing > before
-        passed_over = sum("is passed over" in problem for problem in dataset.problems)
-        if passed_over:
-            summary.passed_over["not in both kinds (see above)"] = passed_over
-    print(summary.text())
-    if summary.episodes + summary.existing == 0 and args.num_workers == 1:
-        raise UserError("no episode was long enough; the reasons are printed above")
+    convert_all(MineStudio(args), args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,25 +202,16 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="of MineStudio's episodes to have, in the order of their names, per slice (default: 0, all)",
     )
-    group.add_argument(
-        "--num_workers", type=count, default=1, help="slices that the episodes are dealt into (default: 1)"
-    )
-    group.add_argument(
-        "--worker_id", type=count, default=0, help="which slice is this one's, from 0 (default: 0)"
-    )
-    add_episode_flags(parser, 1000)
+    add_driver_flags(parser, 1000, "episodes")
     return parser
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = flag_problems(args)
+    problems = driver_problems(args)
     if not os.path.isdir(args.input_dir):
         problems.append(f"--input_dir {args.input_dir} does not exist; check the path")
     elif Path(args.output_dir).resolve().is_relative_to(Path(args.input_dir).resolve()):
         problems.append("--output_dir is within --input_dir; choose another folder for the episodes")
-    if args.num_episodes < 0:
-        problems.append(f"--num_episodes {args.num_episodes} is below 0; 0 converts all")
-    problems += slice_problems(args)
     if importlib.util.find_spec("lmdb") is None:
         problems.append("MineStudio's dataset is read with lmdb, which is not installed: pip install lmdb")
     return problems

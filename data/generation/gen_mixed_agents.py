@@ -19,27 +19,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.generation.episodes import (
-    EpisodeMaker,
-    Summary,
-    TooShort,
-    add_episode_flags,
-    flag_problems,
-    load_maker,
-    slice_problems,
-)
+from data.generation.convert import convert_all
+from data.generation.flags import add_driver_flags, driver_problems
 from data.generation.mixed_agents import PERFORM_SPIN_PROB, SWITCH_AGENT_PROB
+from data.generation.sources import Entry, Piece, Source, Told
 from steve1.cli import UserError, count, entry_point, number, report_all
 from steve1.config import data_root, weights_dir
 from steve1.flags import add_world_flags, missing_files, missing_python
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+    from steve1.MineRLConditionalAgent import AgentBatch
 
 MAX_LOST_IN_A_ROW = 5  # worlds; then it is not the world's bad luck
 _MODELS = ("in_model", "in_weights_a", "in_weights_b")
@@ -109,138 +106,163 @@ class World:
                 print(f"a world did not close: {type(error).__name__}: {error}")
 
 
-class Generator:
-    """Plays episodes in one world after the other, and replaces a world that is lost."""
+@dataclass(frozen=True)
+class Game(Entry):
+    """Episode ``index``, of at most ``length`` frames."""
+
+    index: int = 0
+    length: int = 0
+
+    def most_frames(self) -> int:
+        return self.length
+
+
+class Played(Piece):
+    """A game being played; its frames can be had once."""
 
     def __init__(
-        self,
-        settings: Settings,
-        policies: Sequence[MinecraftAgentPolicy],
-        maker: EpisodeMaker,
-        world: World,
+        self, name: str, index: int, settings: Settings, agents: Sequence[AgentBatch], world: World
     ) -> None:
-        self.settings, self.policies, self.maker, self.world = settings, policies, maker, world
-        self.summary = Summary("episodes")
-        self._lost_in_a_row = 0
+        from data.generation import mixed_agents
+        from steve1.streams import numpy_stream
 
-    def generate(self, output: Path, indices: Sequence[int]) -> None:
-        """Play those of the episodes that are not there. Raises UserError where one was played otherwise."""
-        for index in indices:
-            dirpath = output / self.settings.name(index)
-            if self._exists(dirpath):
-                self.summary.existing += 1
-            else:
-                self._play(dirpath, index)
+        self.name, self.expected = name, settings.max_timesteps
+        self._index, self._settings, self._agents, self._world = index, settings, agents, world
+        self._seed = settings.env_seed + index
+        self._plan = mixed_agents.draw_plan(
+            numpy_stream(settings.seed, settings.env_seed, index, padded=True),
+            settings.max_timesteps,
+            settings.switch_agent_prob,
+            settings.perform_spin_prob,
+            [agent["tuned"] for agent in settings.agents],
+        )
+        self.played = mixed_agents.Played()
 
-    def _exists(self, dirpath: Path) -> bool:
-        from data.EpisodeStorage import EpisodeStorage
+    def frames(self) -> Iterator[np.ndarray]:
+        from data.generation.mixed_agents import play
 
-        if not self.maker.exists(dirpath):
-            return False
-        theirs, ours = EpisodeStorage(dirpath).metadata.get("settings", {}), self.settings.note()
+        return play(self._world.env, self._seed, self._agents, self._plan, self.played)
+
+    def finish(self, n: int) -> tuple[dict, dict]:
+        return (
+            self.played.arrays(n),
+            {
+                "source": "mixed agents",
+                "settings": self._settings.note(),
+                "index": self._index,
+                "world_seed": self._seed,
+                "session": f"{self._settings.env} {self._seed}",  # episodes of one start belong on one side of a split
+                "first_agent": int(self._plan.agent[0]),
+                "switches": self._plan.switches(n),
+                "spins": self._plan.spins(n),
+                "ended": self.played.ended,
+            },
+        )
+
+    def told(self, n: int | None) -> Told:
+        ended = [] if self.played.ended == "max_timesteps" else [self.played.ended]
+        plan = self._plan
+        what = [] if n is None else [f"{len(plan.switches(n))} switches, {len(plan.spins(n))} spins"]
+        return Told(said="; ".join(what + ended), outside=self.played.ended if self.played.lost else "")
+
+
+class MixedAgents(Source):
+    """Games of two agents in one world after the other; a world that is lost is replaced."""
+
+    what = "episodes"
+    repeats = False  # a world may fail at any moment
+    most_outside_failures = MAX_LOST_IN_A_ROW
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._world: World | None = None
+        self._policies: list[MinecraftAgentPolicy] = []
+        self._settings: Settings | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_world": None, "_policies": []}  # each process has its own
+
+    def entries(self) -> list[Entry]:
+        # The world is made first: where it can't be had, nothing else need load.
+        self.prepare()
+        args, its = self._args, self._its()
+        return [Game(its.name(i), index=i, length=args.max_timesteps) for i in range(args.num_episodes)]
+
+    def check(self, entry: Entry, metadata: dict, path: Path) -> None:
+        theirs, ours = metadata.get("settings", {}), self._its().note()
         other = [key for key in ours if theirs.get(key) != ours[key]]
         if other:
             raise UserError(
-                f"{dirpath} was played with other settings ({', '.join(other)}); remove it, or choose another "
+                f"{path} was played with other settings ({', '.join(other)}); remove it, or choose another "
                 "--output_dir or --seed"
             )
-        return True
 
-    def _play(self, dirpath: Path, index: int) -> None:
-
-        from data.generation.mixed_agents import Played, draw_plan, play
-        from steve1.MineRLConditionalAgent import AgentBatch
-        from steve1.streams import numpy_stream, torch_stream
-
-        its = self.settings
-        plan = draw_plan(
-            numpy_stream(its.seed, its.env_seed, index, padded=True),
-            its.max_timesteps,
-            its.switch_agent_prob,
-            its.perform_spin_prob,
-            [agent["tuned"] for agent in its.agents],
+    def gave_up(self, failures: int, last: str) -> str:
+        return (
+            f"{failures} worlds in a row were lost, the last one so: {last}; see to the world and run the same "
+            "command again, which goes on from here"
         )
+
+    def prepare(self) -> None:
+        if self._world is not None:
+            return
+        from data.generation.mixed_agents import is_tuned
+        from steve1.checkpoints import tensors_hash
+        from steve1.envs import make_env
+
+        args = self._args
+        self._world = World(lambda: make_env(args.env, minerl_python=args.minerl_python))
+        env_name = type(self._world.env).__name__.removesuffix("Env").lower()
+        files = (args.in_weights_a, args.in_weights_b)
+        self._policies = [load_agent(args.in_model, path) for path in files]
+        if self._settings is not None:
+            return
+        agents = tuple(
+            {"weights": path.name, "hash": tensors_hash(policy), "tuned": is_tuned(path.name)}
+            for path, policy in zip(files, self._policies, strict=True)
+        )
+        self._settings = Settings(
+            args.seed,
+            args.env_seed,
+            env_name,
+            args.max_timesteps,
+            args.switch_agent_prob,
+            args.perform_spin_prob,
+            agents,
+        )
+
+    def pieces(self, entry: Entry, stored: Callable[[str], dict | None]) -> Iterator[Piece]:
+        from steve1.MineRLConditionalAgent import AgentBatch
+        from steve1.streams import torch_stream
+
+        assert isinstance(entry, Game)
+        assert self._world is not None
+        its = self._its()
         # One stream of sampling noise for both agents, as they never act at once.
-        noise = torch_stream("mixed agents", its.env_seed, index, its.seed)
-        agents = [AgentBatch(policy, [noise]) for policy in self.policies]
-        world_seed, played = its.env_seed + index, Played()
+        noise = torch_stream("mixed agents", its.env_seed, entry.index, its.seed)
+        agents = [AgentBatch(policy, [noise]) for policy in self._policies]
+        game = Played(entry.name, entry.index, its, agents, self._world)
+        yield game
+        if game.played.lost:
+            self._world.close()
 
-        def finish(n: int) -> tuple[dict, dict]:
-            return played.arrays(n), {
-                "source": "mixed agents",
-                "settings": its.note(),
-                "index": index,
-                "world_seed": world_seed,
-                "session": f"{its.env} {world_seed}",  # episodes of one start belong on one side of a split
-                "first_agent": int(plan.agent[0]),
-                "switches": plan.switches(n),
-                "spins": plan.spins(n),
-                "ended": played.ended,
-            }
+    def close(self) -> None:
+        if self._world is not None:
+            self._world.close()
+        self._world, self._policies = None, []
 
-        frames = play(self.world.env, world_seed, agents, plan, played)
-        try:
-            n = self.maker.store(dirpath, frames, finish, its.max_timesteps)
-            self.summary.add_actions(played.arrays(n))
-            print(
-                f"{dirpath.name}: {n:,} frames, {len(plan.switches(n))} switches, {len(plan.spins(n))} spins"
-                f"{'' if played.ended == 'max_timesteps' else f'; {played.ended}'}"
-            )
-        except TooShort as short:
-            self.summary.passed_over[f"under {short.needed:,} frames (--min_timesteps)"] += 1
-            print(f"{dirpath.name}: no episode, for {short}; {played.ended}")
-        self._lost_in_a_row = self._lost_in_a_row + 1 if played.lost else 0
-        if played.lost:
-            self.world.close()
-        if self._lost_in_a_row == MAX_LOST_IN_A_ROW:
-            print(self.summary.text())
-            raise UserError(
-                f"{MAX_LOST_IN_A_ROW} worlds in a row were lost, the last one so: {played.ended}; see to the "
-                "world and run the same command again, which goes on from here"
-            )
+    def _its(self) -> Settings:
+        assert self._settings is not None
+        return self._settings
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the flags, load the models, play what is missing, say what there is."""
+    """Play the episodes that are missing."""
     args = _parser().parse_args(argv)
     report_all(_problems(args))
-
-    from steve1.envs import make_env
-
-    with contextlib.closing(World(lambda: make_env(args.env, minerl_python=args.minerl_python))) as world:
-        summary = _generate(args, world)
-    print(summary.text())
-    if sum(summary.passed_over.values()):
-        print("the same command plays those that were passed over again")
-    if summary.episodes + summary.existing == 0 and args.num_workers == 1:
-        raise UserError("no episode was long enough; the reasons are printed above")
-
-
-def _generate(args: argparse.Namespace, world: World) -> Summary:
-    from data.generation.mixed_agents import is_tuned
-    from steve1.checkpoints import tensors_hash
-
-    # The world is made first: where it can't be had, nothing else need load.
-    env_name = type(world.env).__name__.removesuffix("Env").lower()
-    files = (args.in_weights_a, args.in_weights_b)
-    policies = [load_agent(args.in_model, path) for path in files]
-    agents = tuple(
-        {"weights": path.name, "hash": tensors_hash(policy), "tuned": is_tuned(path.name)}
-        for path, policy in zip(files, policies, strict=True)
-    )
-    settings = Settings(
-        args.seed,
-        args.env_seed,
-        env_name,
-        args.max_timesteps,
-        args.switch_agent_prob,
-        args.perform_spin_prob,
-        agents,
-    )
-    generator = Generator(settings, policies, load_maker(args), world)
-    generator.generate(Path(args.output_dir), range(args.worker_id, args.num_episodes, args.num_workers))
-    return generator.summary
+    with contextlib.closing(MixedAgents(args)) as source:
+        convert_all(source, args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -283,22 +305,13 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="world of episode 0; episode i plays in env_seed + i (default: 0)",
     )
-    group = parser.add_argument_group("folders and processes")
+    group = parser.add_argument_group("folders")
     group.add_argument(
         "--output_dir",
         default=str(data_root() / "dataset_mixed_agents"),
         help="folder of episodes (default: data/dataset_mixed_agents)",
     )
-    group.add_argument(
-        "--num_workers",
-        type=count,
-        default=1,
-        help="processes that share the episodes, started by you (default: 1)",
-    )
-    group.add_argument(
-        "--worker_id", type=count, default=0, help="which of them this one is, from 0 (default: 0)"
-    )
-    add_episode_flags(parser, 1000)
+    add_driver_flags(parser, 1000, "episodes")
     return parser
 
 
@@ -314,7 +327,7 @@ def _probability(text: str) -> float:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = flag_problems(args) + missing_files(args, _MODELS) + missing_python(args)
+    problems = driver_problems(args) + missing_files(args, _MODELS) + missing_python(args)
     for name in ("num_episodes", "max_timesteps"):
         if getattr(args, name) < 1:
             problems.append(f"--{name} {getattr(args, name)} is below 1")
@@ -329,7 +342,6 @@ def _problems(args: argparse.Namespace) -> list[str]:
             f"--min_timesteps {args.min_timesteps} is above --max_timesteps {args.max_timesteps}, so no episode "
             "would be kept"
         )
-    problems += slice_problems(args)
     return problems
 
 

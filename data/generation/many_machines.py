@@ -1,63 +1,69 @@
-"""Converting contractor recordings on a Ray cluster: one task a recording, on whichever machine is free.
+"""Converting on a Ray cluster: one task a recording, on whichever machine is free.
 
-This process alone decides which recordings are converted and writes the report; the tasks download, convert
+This process alone decides what is converted and writes the report; the tasks download, convert
 and write episodes. A task whose process or machine dies is given to another; what it left half-written is
 removed when the episode is made again. Ray is imported here only, and is optional.
 """
 
 from __future__ import annotations
 
-import argparse
-import functools
-import os
+import pickle
 import re
 import socket
 from pathlib import Path
 from typing import Any
 
-from data.generation.conversion import AGAIN, MADE, Ledger, Outcome, convert
-from data.generation.episodes import EpisodeMaker, Summary, load_maker
-from data.generation.recordings import Source, discard, obtain
+from data.generation.convert import Job, convert_in_cluster
+from data.generation.ledger import AGAIN, Ledger, Outcome
+from data.generation.sources import Entry
 from steve1.cli import UserError
 
-MAX_RETRIES = 3  # of a recording whose process died; then it is taken to be the reason
-_FOLDERS = ("output_dir", "cache_dir", "mineclip_weights", "mineclip_config")
+MAX_RETRIES = 3  # of an entry whose process died; then it is taken to be the reason
+_PATHS = (
+    *(
+        "input_dir",
+        "output_dir",
+        "cache_dir",
+        "mineclip_weights",
+        "mineclip_config",
+        "idm_model",
+        "idm_weights",
+    ),
+    *("in_model", "in_weights_a", "in_weights_b"),
+)
 
 
-def convert_there(ledger: Ledger, mineclip_hash: str, args: argparse.Namespace) -> None:
-    """Convert what the ledger asks for on the cluster ``args.ray_address``.
+def convert_there(ledger: Ledger, job: Job) -> None:
+    """Convert what the ledger asks for on the cluster ``job.args.ray_address``.
 
-    ``args``: the flags of convert_from_contractor. Raises :class:`~steve1.cli.UserError` when there is no such
-    cluster, no machine of it is large enough for a task, or its weights are not those of ``mineclip_hash``.
+    Raises :class:`~steve1.cli.UserError` when there is no such cluster, no machine of it is large enough for a
+    task, or its weights are not those of the job.
     """
     import ray
 
+    args = job.args
+
     _connect(args.ray_address)
     try:
-        # The tasks' processes have another working folder.
-        settings = {
-            **vars(args),
-            **{key: str(Path(getattr(args, key)).absolute()) for key in _FOLDERS if getattr(args, key)},
-            "working_dir": os.getcwd(),
-        }
-        flags = ray.put(settings)
+        pickled = ray.put(pickle.dumps(_absolute(job)))
         task = ray.remote(_convert).options(
             num_cpus=args.ray_cpus, num_gpus=args.ray_gpus, max_retries=MAX_RETRIES
         )
-        under_way: dict[Any, Source] = {}
+        under_way: dict[Any, Entry] = {}
         while True:
             places = _places(args.ray_cpus, args.ray_gpus)
             while len(under_way) < places:
-                source = ledger.next(len(under_way))
-                if source is None:
+                entry = ledger.next(len(under_way))
+                if entry is None:
                     break
-                under_way[task.remote(source, flags, mineclip_hash)] = source
+                under_way[task.remote(pickled, entry)] = entry
             if not under_way:
                 return
             # Machines come and go, so the number of places is looked at now and then.
             done, _ = ray.wait(list(under_way), timeout=60)
             for reference in done:
-                ledger.note(_outcome(reference, under_way.pop(reference)))
+                entry = under_way.pop(reference)
+                ledger.note(entry, _outcome(reference, entry))
     finally:
         ray.shutdown()
 
@@ -100,7 +106,7 @@ def _places(cpus: float, gpus: float) -> int:
     return places
 
 
-def _outcome(reference: Any, source: Source) -> Outcome:
+def _outcome(reference: Any, entry: Entry) -> Outcome:
     """The result of a finished task. A mistake of the user's in it, or a fault of ours, is raised."""
     import ray
 
@@ -112,51 +118,23 @@ def _outcome(reference: Any, source: Source) -> Outcome:
     except ray.exceptions.RayError as error:
         reason = str(error).strip().partition("\n")[0]
         return Outcome(
-            source, AGAIN, f"the process that converted it died {MAX_RETRIES + 1} times ({reason}), memory?"
+            entry.name,
+            AGAIN,
+            f"the process that converted it died {MAX_RETRIES + 1} times ({reason}), memory?",
         )
 
 
-def _convert(source: Source, settings: dict[str, Any], mineclip_hash: str) -> Outcome:
-    """What a task does: convert one recording. Runs in a process of the cluster."""
-    args = argparse.Namespace(**settings)
-    output, cache = Path(args.output_dir), Path(args.cache_dir)
-    maker = _maker(
-        args.mineclip_weights, args.mineclip_config, args.batch_size, args.frame_format, args.min_timesteps
-    )
-    if maker.mineclip_hash != mineclip_hash:
-        raise UserError(
-            f"--mineclip_weights {args.mineclip_weights} is not the same file on all machines of the cluster; copy it"
-        )
-    if maker.exists(output / source.name):  # made by a task that died before it could say so
-        discard(source, cache)
-        return Outcome(source, MADE, summary=Summary(existing=1))
-    here = source
-    if not source.remote:
-        video, actions = (os.path.join(args.working_dir, path) for path in (source.video, source.actions))
-        here = Source(source.name, video, actions, remote=False)
-    outcome = convert(
-        source, lambda: obtain(here, cache), maker, output, args.legacy_int_camera, progress=False
-    )
-    if outcome.kind != AGAIN:
-        discard(source, cache)
-    return outcome
+def _absolute(job: Job) -> Job:
+    """The job with whole paths: the tasks' processes have another working folder."""
+    paths = {
+        key: type(value)(Path(value).absolute())
+        for key, value in vars(job.args).items()
+        if value and key in _PATHS
+    }
+    # The source keeps the same namespace of flags, so that it is pickled with them.
+    vars(job.args).update(paths)
+    return job
 
 
-@functools.lru_cache(maxsize=1)
-def _maker(
-    mineclip_weights: str,
-    mineclip_config: str | None,
-    batch_size: int,
-    frame_format: str,
-    min_timesteps: int,
-) -> EpisodeMaker:
-    """MineCLIP is loaded once a process."""
-    return load_maker(
-        argparse.Namespace(
-            mineclip_weights=mineclip_weights,
-            mineclip_config=mineclip_config,
-            batch_size=batch_size,
-            frame_format=frame_format,
-            min_timesteps=min_timesteps,
-        )
-    )
+def _convert(pickled: bytes, entry: Entry) -> Outcome:
+    return convert_in_cluster(pickled, entry)

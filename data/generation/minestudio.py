@@ -160,7 +160,7 @@ class Dataset:
         try:
             found = {kind: self._kind(kind) for kind in KINDS}
         except BaseException:
-            self._close()
+            self.close()
             raise
         self.episodes = list(self._matched(**found))
 
@@ -168,9 +168,10 @@ class Dataset:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the files."""
         for part in self._parts:
             part.close()
 

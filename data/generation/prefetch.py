@@ -1,4 +1,4 @@
-"""Work that is done ahead, in threads, while its results are used in order.
+"""Work that is done ahead, in threads.
 
 For work that waits (downloads), not for work that computes. Knows nothing of recordings.
 """
@@ -6,7 +6,6 @@ For work that waits (downloads), not for work that computes. Knows nothing of re
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
@@ -18,21 +17,18 @@ _EXIT_SECONDS = 2.0  # how long leaving waits for work that was told to stop
 
 
 class Ahead(Generic[Item, Result]):
-    """A queue of items that are worked on from the moment they are put in, each in a thread of its own.
+    """Items that are worked on from the moment they are put in, each in a thread of its own.
 
-    ``work(item, stop)`` is called; ``stop`` is set when the block is left, and the work should then end. How
-    many are worked on at once is how many are put in and not yet taken (``len``).
+    ``work(item, stop)`` is called; ``stop`` is set when the block is left, and the work should then end.
 
         with Ahead(download) as ahead:
-            ahead.put(first)
-            item, result = ahead.take()
-            result.result()
+            first = ahead.put(item)
+            first.result()
     """
 
     def __init__(self, work: Callable[[Item, threading.Event], Result]) -> None:
         self._work = work
         self._stop = threading.Event()
-        self._queue: deque[tuple[Item, Future[Result]]] = deque()
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Ahead[Item, Result]:
@@ -45,20 +41,13 @@ class Ahead(Generic[Item, Result]):
         for thread in self._threads:
             thread.join(_EXIT_SECONDS)
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def put(self, item: Item) -> None:
+    def put(self, item: Item) -> Future[Result]:
         """Begin to work on ``item``."""
         future: Future[Result] = Future()
         thread = threading.Thread(target=self._run, args=(item, future), daemon=True)
         self._threads = [*(one for one in self._threads if one.is_alive()), thread]
-        self._queue.append((item, future))
         thread.start()
-
-    def take(self) -> tuple[Item, Future[Result]]:
-        """The item that was put in first, and its result, which may still have to be waited for."""
-        return self._queue.popleft()
+        return future
 
     def _run(self, item: Item, future: Future[Result]) -> None:
         try:

@@ -1,19 +1,33 @@
-"""Where contractor recordings are, and bringing one here: index files, local folders, downloads.
-
-Knows nothing of episodes. What is downloaded lies in a cache folder until :func:`discard` removes it.
-"""
+"""Recordings, a video and its lines of actions each, as a source's entries; where OpenAI's are, and fetching one."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from data.generation.disk_space import MAX_FRAMES, frames_of_lines
+from data.generation.folders import episode_name, is_video, stem_of, walk, with_name_problems
+from data.generation.sources import (
+    Blocked,
+    Entry,
+    Missing,
+    Told,
+    Unreachable,
+    blamed_frames,
+    file_state,
+    printable,
+)
 from steve1.cli import UserError
+
+if TYPE_CHECKING:
+    from data.contractor import Recording
 
 BASE_URL = "https://openaipublic.blob.core.windows.net/minecraft-rl/snapshots/"
 INDICES = {
@@ -22,110 +36,253 @@ INDICES = {
     "8.x": "all_8xx_Jun_29.json",
     "9.x": "all_9xx_Jun_29.json",
     "10.x": "all_10xx_Jun_29.json",
+    # BASALT 2022: every recording shows one task.
+    "FindCave": "find-cave-Jul-28.json",
+    "MakeWaterfall": "waterfall-Jul-28.json",
+    "MakeVillageAnimalPen": "pen-animals-Jul-28.json",
+    "BuildVillageHouse": "build-house-Jul-28.json",
+}
+TASKS = {
+    "FindCave": "find a cave",
+    "MakeWaterfall": "make a waterfall",
+    "MakeVillageAnimalPen": "build an animal pen",
+    "BuildVillageHouse": "build a house",
 }
 RETRY_SECONDS = 1.0  # before the first retry of a download, doubled for each further one
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a recording's two files are: addresses, or paths (``remote`` False)."""
+class Recorded(Entry):
+    """A recording's files: paths, or addresses where it is ``remote``. ``origin``: where the video came from.
 
-    name: str
-    video: str
-    actions: str
-    remote: bool
+    ``options``: where the recorder's own options may lie.
+    """
+
+    video: str = ""
+    actions: str | None = None
+    options: str | None = None
+    origin: str = ""
+
+    def state(self) -> Any:
+        files = [path for path in (self.video, self.actions, self.options) if path is not None]
+        return files if self.remote else {printable(path): file_state(path) for path in files}
+
+    def most_frames(self) -> int:
+        if self.remote:
+            return MAX_FRAMES
+        return frames_of_lines(self.actions) if self.actions is not None else 0
+
+    def bytes(self) -> dict[str, int] | None:
+        """The sizes of a local recording's files."""
+        if self.remote:
+            return None
+        files = {"video": self.video, "actions": self.actions}
+        return {key: os.path.getsize(path) for key, path in files.items() if path and os.path.isfile(path)}
 
 
-class Unreachable(Exception):
-    """A download failed for a reason that may pass."""
+class RecordingPiece:
+    """A recording as one episode."""
+
+    def __init__(
+        self,
+        name: str,
+        recording: Recording,
+        metadata: dict,
+        labelled: bool = False,
+        images: Iterator | None = None,
+    ) -> None:
+        self._images = images
+        self.name, self._recording, self._metadata, self._labelled = name, recording, metadata, labelled
+        self.expected = len(recording.actions.kept)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        return blamed_frames(self._recording.frames(self._images))
+
+    def finish(self, n: int) -> tuple[dict, dict]:
+        actions = self._recording.actions
+        known = {
+            "recorded_frames": actions.n_lines,
+            "warnings": [printable(w) for w in self._recording.warnings],
+        }
+        return {key: values[:n] for key, values in actions.env_actions.items()}, {**self._metadata, **known}
+
+    def told(self, n: int | None) -> Told:
+        actions, warnings = self._recording.actions, tuple(self._recording.warnings)
+        if n is None:
+            return Told(warnings=warnings)
+        dropped = (
+            ("null actions", actions.n_lines - len(actions.kept)),
+            ("the video is shorter than its actions, or damaged", len(actions.kept) - n),
+        )
+        return Told(warnings=warnings, dropped=dropped, labelled=self._labelled)
 
 
-class Stopped(Exception):
-    """A download was told to stop; what has arrived is kept for the next run."""
+def made_otherwise(entry: Recorded, settings: dict[str, Any], metadata: dict, path: Path) -> None:
+    """Raise UserError where the episode ``path`` was made with other settings, Blocked where of another recording."""
+    theirs = metadata.get("settings", {})
+    other = [key for key, value in settings.items() if key in theirs and theirs[key] != value]
+    if other:
+        was = ", ".join(f"--{key} {theirs[key]}" for key in other)
+        raise UserError(f"{path} was made with {was}; remove it, or choose another --output_dir")
+    origin = metadata.get("source")
+    both = (
+        not entry.remote
+        and isinstance(origin, str)
+        and os.path.exists(origin)
+        and os.path.exists(entry.video)
+    )
+    if both and not os.path.samefile(origin or "", entry.video):
+        raise Blocked(
+            f"{path} was made of {origin}, not of {printable(entry.video)}; rename one, or "
+            "choose another --output_dir"
+        )
 
 
-def read_index(path: str | os.PathLike) -> list[Source]:
-    """The recordings of an index file ``{"basedir": address or folder, "relpaths": [...]}``, in its order."""
+def unchanged(entry: Recorded, metadata: dict) -> bool:
+    """Whether a local recording's files have the sizes that they had when its episode was made."""
+    then = metadata.get("source_bytes")
+    return then is None or entry.remote or then == entry.bytes()
+
+
+def read_index(path: str | os.PathLike) -> list[Recorded]:
+    """The recordings of an index file ``{"basedir": address or folder, "relpaths": [...]}``, in its order.
+
+    Relpaths may come with or without ``.mp4``.
+    """
+    import json
+
+    from steve1.files import read_text
+
     try:
-        with open(path, encoding="utf-8") as file:
-            index = json.load(file)
+        index = json.loads(read_text(path))
         basedir, relpaths = index["basedir"], index["relpaths"]
         if not isinstance(basedir, str) or not all(isinstance(relpath, str) for relpath in relpaths):
             raise TypeError("basedir or relpaths")
+    except UserError:
+        raise
     except (ValueError, KeyError, TypeError):
         raise UserError(
             f'{path} is no index of recordings: it should be JSON {{"basedir": "...", "relpaths": ["..."]}}; '
             "remove it to download it again, or name another"
         ) from None
     remote = basedir.startswith(("http://", "https://"))
-    sources: dict[str, Source] = {}
+    found: dict[str, Recorded] = {}
+    again: list[Recorded] = []
     for relpath in relpaths:
         # Addresses are joined as the published code does: basedir ends with a slash.
-        video = f"{basedir.rstrip('/')}/{relpath.lstrip('/')}"
-        name = PurePosixPath(relpath).stem
+        base = f"{basedir.rstrip('/')}/{relpath.lstrip('/')}".removesuffix(".mp4")
+        name = PurePosixPath(relpath).name.removesuffix(".mp4")
         if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
             raise UserError(
                 f"{path} lists {relpath!r}, which is no recording's name; mend or remove that entry"
             )
+        base = base if remote else os.path.abspath(base)
+        video = f"{base}.mp4"
+        entry = Recorded(name, remote, "", video, f"{base}.jsonl", f"{base}-options.json", video)
         # A recording that is listed twice is one recording: its files and its episode have one name.
-        sources.setdefault(name, Source(name, video, video.removesuffix(".mp4") + ".jsonl", remote))
-    return list(sources.values())
+        if found.setdefault(name, entry).video != video:
+            problem = f"{path} lists it at {found[name].video} and at {video}; the first is taken"
+            again.append(replace(entry, problem=problem))
+    return [*found.values(), *again]
 
 
-def in_folder(local_dir: str | os.PathLike, names: Sequence[str] | None = None) -> list[Source]:
-    """The recordings NAME.mp4 with NAME.jsonl at or below a folder; of an index's ``names`` alone if given."""
-    videos = {
-        path.stem: path for path in sorted(Path(local_dir).rglob("*.mp4")) if not path.name.startswith(".")
-    }
-    wanted = sorted(videos) if names is None else names
-    missing = Path(local_dir)
-    paths = {name: videos.get(name, missing / f"{name}.mp4") for name in wanted}
-    return [Source(name, str(path), str(path.with_suffix(".jsonl")), False) for name, path in paths.items()]
+def in_folder(local_dir: str | os.PathLike, names: Sequence[str] | None = None) -> list[Recorded]:
+    """The recordings NAME.mp4 (or another video) with NAME.jsonl at or below a folder, by name.
+
+    Of an index's ``names`` alone if given, those that are not there included.
+    """
+    found: list[Recorded] = []
+    for folder, files in walk(local_dir):
+        known = {file.lower(): file for file in reversed(files)}
+        for file in filter(is_video, files):
+            stem = stem_of(file)
+            beside = [
+                known.get(f"{stem}{ending}".lower(), f"{stem}{ending}")
+                for ending in (".jsonl", "-options.json")
+            ]
+            video, actions, options = (os.path.abspath(folder / name) for name in (file, *beside))
+            found.append(Recorded(episode_name(stem), False, "", video, actions, options, video))
+    if names is not None:
+        wanted = set(names)
+        found = [entry for entry in found if entry.name in wanted]
+        missing = wanted - {entry.name for entry in found}
+        root = os.path.abspath(local_dir)
+        for name in missing:
+            video = os.path.join(root, f"{name}.mp4")
+            found.append(Recorded(name, False, "", video, f"{video[:-4]}.jsonl", None, video))
+    order = {name: i for i, name in enumerate(names)} if names is not None else {}
+    found.sort(key=lambda entry: (order.get(entry.name, 0), entry.name, entry.video))
+    return with_name_problems(found, {i: entry.video for i, entry in enumerate(found)})
 
 
-def obtain(source: Source, cache: Path, stop: threading.Event | None = None) -> tuple[Path, Path]:
-    """The recording's video and lines as local files, downloaded where they are remote.
+def obtain(entry: Recorded, cache: Path, stop: threading.Event | None = None) -> Recorded:
+    """The recording as local files, downloaded where they are remote.
 
-    Raises :class:`~steve1.download.NotFound`; :class:`Unreachable` when it may work later; :class:`Stopped`
-    soon after ``stop`` was set.
+    Raises :class:`~data.generation.sources.Missing`; Unreachable when it may work later; :class:`Stopped` soon after
+    ``stop`` was set.
     """
     from steve1.download import NotFound, fetch
 
-    if not source.remote:
-        for local in (source.video, source.actions):
-            if not os.path.isfile(local):
-                raise NotFound(f"{local} does not exist")
-        return Path(source.video), Path(source.actions)
+    if not entry.remote:
+        return entry
     told = stop or threading.Event()
 
     def look(_have: int = 0, _total: int | None = None) -> None:
         if told.is_set():
-            raise Stopped(source.name)
+            raise Stopped(entry.name)
 
     def wait(seconds: float) -> None:
         told.wait(seconds)
         look()
 
-    video, actions = cached(source, cache)
+    def get(address: str, path: Path) -> None:
+        look()
+        fetch(address, path, delay=RETRY_SECONDS, sleep=wait, progress=look)
+
+    video, actions, options = cached(entry, cache)
     try:
         # The small file first: where it is missing, the large one need not come.
-        for address, path in ((source.actions, actions), (source.video, video)):
-            look()
-            fetch(address, path, delay=RETRY_SECONDS, sleep=wait, progress=look)
-    except NotFound:
-        raise
+        get(entry.actions or "", actions)
+        get(entry.video, video)
+    except NotFound as error:
+        raise Missing(str(error)) from None
     except UserError as error:
         raise Unreachable(str(error)) from None
-    return video, actions
+    has_options = _optional(get, entry.options, options)
+    return replace(
+        entry,
+        remote=False,
+        video=str(video),
+        actions=str(actions),
+        options=str(options) if has_options else None,
+    )
 
 
-def cached(source: Source, cache: Path) -> tuple[Path, Path]:
+def _optional(get: Callable[[str, Path], None], address: str | None, path: Path) -> bool:
+    from steve1.download import NotFound
+
+    if address is None:
+        return False
+    try:
+        get(address, path)
+    except NotFound:
+        return False
+    except UserError as error:
+        raise Unreachable(str(error)) from None
+    return True
+
+
+class Stopped(Exception):
+    """A download was told to stop; what has arrived is kept for the next run."""
+
+
+def cached(entry: Recorded, cache: Path) -> tuple[Path, Path, Path]:
     """Where a remote recording's files lie while they are converted."""
-    return cache / f"{source.name}.mp4", cache / f"{source.name}.jsonl"
+    return cache / f"{entry.name}.mp4", cache / f"{entry.name}.jsonl", cache / f"{entry.name}-options.json"
 
 
-def discard(source: Source, cache: Path) -> None:
+def discard(entry: Recorded, cache: Path) -> None:
     """Remove what was downloaded of a recording; local recordings are not touched."""
-    if source.remote:
-        for path in cached(source, cache):
+    if entry.remote:
+        for path in cached(entry, cache):
             path.unlink(missing_ok=True)

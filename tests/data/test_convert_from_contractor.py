@@ -140,9 +140,14 @@ def test_a_network_that_is_down_ends_the_run(tmp_path, convert, server, capsys):
     assert convert(*address(server)) == ["a", "b", "c"]
 
 
-def test_recordings_of_a_local_folder(tmp_path, convert, server):
+def test_recordings_of_a_local_folder(tmp_path, convert, server, capsys):
     flags = ("--local_dir", str(server.root / "data"), "--num_episodes", "0")
-    assert convert(*flags) == ["a", "b", "c"]
+    with pytest.raises(SystemExit) as leave:  # what is one's own can be mended
+        convert(*flags)
+    assert leave.value.code == 1
+    error = capsys.readouterr().err
+    assert all(f"{name}: " in error for name in ("broken", "no_lines", "torn"))
+    assert convert(*flags, "--skip_broken") == ["a", "b", "c"]
     assert server.requests == []
     assert (server.root / "data/a.mp4").exists()
     assert set(report(tmp_path)) == {"broken", "no_lines", "short", "torn"}
@@ -152,9 +157,17 @@ def test_an_index_in_a_local_file(tmp_path, convert, server):
     path = server.root / "snapshots" / INDICES["7.x"]
     assert convert("--index_file", str(path), "--num_episodes", "1") == ["a"]
     path.write_text(json.dumps({"basedir": str(server.root), "relpaths": ["data/c.mp4", "data/gone.mp4"]}))
-    assert convert("--index_file", str(path), "--num_episodes", "0") == ["a", "c"]
+    assert convert("--index_file", str(path), "--num_episodes", "0", "--skip_broken") == ["a", "c"]
     assert (server.root / "data/c.mp4").exists()
-    flags = ("--index_file", str(path), "--local_dir", str(server.root), "--num_episodes", "0")
+    flags = (
+        "--index_file",
+        str(path),
+        "--local_dir",
+        str(server.root),
+        "--num_episodes",
+        "0",
+        "--skip_broken",
+    )
     assert convert(*flags) == ["a", "c"]
 
 
@@ -196,13 +209,20 @@ def test_every_collection_is_found_at_its_address(tmp_path, convert, index):
         fill(tmp_path / "remote", running.url, {"a": N}, index, hotbar)
         running.add_folder(tmp_path / "remote")
         assert convert(*address(running, index), "--num_episodes", "0") == ["a"]
-        assert running.requests[0] == (
-            f"/snapshots/all_{index.replace('.x', 'xx')}_{DATES[index]}.json",
-            None,
-        )
+        assert running.requests[0] == (f"/snapshots/{FILES[index]}.json", None)
 
 
-DATES = {"6.x": "Jun_29", "7.x": "Apr_6", "8.x": "Jun_29", "9.x": "Jun_29", "10.x": "Jun_29"}
+FILES = {
+    "6.x": "all_6xx_Jun_29",
+    "7.x": "all_7xx_Apr_6",
+    "8.x": "all_8xx_Jun_29",
+    "9.x": "all_9xx_Jun_29",
+    "10.x": "all_10xx_Jun_29",
+    "FindCave": "find-cave-Jul-28",
+    "MakeWaterfall": "waterfall-Jul-28",
+    "MakeVillageAnimalPen": "pen-animals-Jul-28",
+    "BuildVillageHouse": "build-house-Jul-28",
+}
 
 
 def test_the_next_recordings_are_downloaded_while_one_is_converted(tmp_path, convert, server, monkeypatch):

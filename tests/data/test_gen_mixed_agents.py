@@ -242,8 +242,8 @@ def test_a_crash_costs_the_rest_of_its_episode_only(played, models, tmp_path, wo
     np.testing.assert_array_equal(episode.load_actions()["camera"], uncut.load_actions(0, 30)["camera"])
     assert all(switch["frame"] < 30 for switch in episode.metadata["switches"])
     assert content(whole) == content(played / whole.name)
-    assert "mixed_s0_w0_00001: no episode, for 5 frames are left of it, 20 are needed" in out
-    assert "episodes passed over: 1, under 20 frames" in out
+    assert "mixed_s0_w0_00001: passed over, too short: 5 frames are left of it, 20 are needed" in out
+    assert "episodes passed over: 1, too short" in out
     assert "a world did not close" in out
     assert world.made == 3  # one to begin with, and one after each crash
     main(flags(models, tmp_path / "out"))
@@ -325,7 +325,7 @@ def test_nothing_long_enough(models, tmp_path, world, capsys):
     with pytest.raises(SystemExit) as left:
         main(flags(models, tmp_path / "out", n=1))
     assert left.value.code == 1
-    assert "no episode was long enough" in capsys.readouterr().err
+    assert "no episode was made" in capsys.readouterr().err
 
 
 # ---- the world that is there, and flags ----

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.generation.conversion import AGAIN, MADE, NOT_FOUND, Ledger, Outcome, Report
 from data.generation.disk_space import NoRoom, check_room, frames_of_lines
 from data.generation.episodes import Summary
+from data.generation.ledger import AGAIN, MADE, NOT_FOUND, Ledger, Outcome, Report
 from data.generation.prefetch import Ahead
-from data.generation.recordings import Source
+from data.generation.sources import Entry
 from steve1.files import sweep
 
 FATES = st.lists(st.sampled_from([MADE, "exists", NOT_FOUND, "broken", AGAIN]), max_size=12)
 
 
 def ledger_of(tmp_path, fates, wanted):
-    sources = [Source(f"{i}", "", "", False) for i in range(len(fates))]
+    entries = [Entry(f"{i}") for i in range(len(fates))]
     report = Report(tmp_path / "none.json")
-    report.add = lambda outcome: None
-    return Ledger(sources, wanted, report, lambda source: fates[int(source.name)] == "exists", tmp_path)
+    report.add = lambda outcome, depends_on: None
+    return Ledger(entries, wanted, report, lambda entry: fates[int(entry.name)] == "exists")
 
 
 def one_by_one(fates, wanted):
@@ -38,49 +38,30 @@ def one_by_one(fates, wanted):
 @given(FATES, st.integers(0, 5), st.integers(1, 6), st.randoms(use_true_random=False))
 def test_any_number_under_way_begins_what_one_by_one_would(tmp_path_factory, fates, wanted, places, random):
     ledger = ledger_of(tmp_path_factory.getbasetemp(), fates, wanted)
-    ledger._failures = -100  # the network is not the matter here
     under_way, begun = [], []
     while True:
-        while len(under_way) < places and (source := ledger.next(len(under_way))):
-            under_way.append(source)
-            begun.append(int(source.name))
+        while len(under_way) < places and (entry := ledger.next(len(under_way))):
+            under_way.append(entry)
+            begun.append(int(entry.name))
         if not under_way:
             break
-        source = under_way.pop(random.randrange(len(under_way)))
-        kind = fates[int(source.name)]
-        ledger.note(Outcome(source, kind, summary=Summary(episodes=int(kind == MADE))))
+        entry = under_way.pop(random.randrange(len(under_way)))
+        kind = fates[int(entry.name)]
+        ledger.note(entry, Outcome(entry.name, kind, summary=Summary(episodes=int(kind == MADE))))
     assert begun == one_by_one(fates, wanted)
 
 
-def test_results_come_in_the_order_of_the_items():
-    turn = [threading.Event() for _ in range(3)]
-
-    def work(item, stop):
-        assert turn[item].wait(30)
-        if item:
-            turn[item - 1].set()  # the last one ends first
-        return item * 10
-
-    with Ahead(work) as ahead:
-        for item in range(3):
-            ahead.put(item)
-        turn[2].set()
-        assert len(ahead) == 3
-        assert [(item, result.result()) for item, result in (ahead.take() for _ in range(3))] == [
-            (0, 0),
-            (1, 10),
-            (2, 20),
-        ]
+def test_each_item_is_worked_on_from_the_moment_it_is_put_in():
+    begun = threading.Barrier(3)
+    with Ahead(lambda item, stop: begun.wait(30) * 0 + item) as ahead:
+        assert [future.result() for future in [ahead.put(item) for item in range(3)]] == [0, 1, 2]
 
 
 def test_errors_belong_to_their_item():
     with Ahead(lambda item, stop: 1 / item) as ahead:
-        ahead.put(0)
-        ahead.put(1)
-        _, failed = ahead.take()
-        with pytest.raises(ZeroDivisionError):
-            failed.result()
-        assert ahead.take()[1].result() == 1
+        failed, one = ahead.put(0), ahead.put(1)
+        assert isinstance(failed.exception(), ZeroDivisionError)
+        assert one.result() == 1
 
 
 def test_work_under_way_is_told_to_stop():

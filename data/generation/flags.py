@@ -1,0 +1,160 @@
+"""The flags that all converters have, and what is wrong with them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+
+from steve1.cli import boolean, count, number
+from steve1.config import weights_dir
+
+
+def add_driver_flags(parser: argparse.ArgumentParser, min_timesteps: int, what: str = "recordings") -> None:
+    """Add the flags of data/generation/convert.py. ``what``: the word for what is converted."""
+    add_episode_flags(parser, min_timesteps)
+    group = parser.add_argument_group("processes")
+    group.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        help=f"processes of this machine that share the {what}, each on one core and with a MineCLIP of its own (about "
+        "1.5 GB with the published one); the episodes are the same (default: 1; 0: one a core, as memory allows)",
+    )
+    group.add_argument(
+        "--num_workers",
+        type=count,
+        default=None,
+        help=f"slices that the {what} are dealt into, for machines that you start yourself; with --worker_id "
+        "(default: no slices)",
+    )
+    group.add_argument(
+        "--worker_id",
+        type=count,
+        default=None,
+        help="which slice is this machine's, from 0; --num_episodes is per slice",
+    )
+    group.add_argument(
+        "--ray_address",
+        default=None,
+        help="convert on a Ray cluster: HOST:6379, auto (the one that this machine belongs to) or local (start one "
+        "here); its machines need this package, and weights, input and output under the same paths, on a shared disk "
+        "(default: this machine alone)",
+    )
+    group.add_argument(
+        "--ray_cpus",
+        type=number,
+        default=1.0,
+        help="CPU cores of the cluster that a conversion takes; half a core lets one recording download while "
+        "another is converted (default: 1)",
+    )
+    group.add_argument(
+        "--ray_gpus",
+        type=number,
+        default=0.0,
+        help="GPUs of the cluster that a conversion takes, or a part such as 0.25 (default: 0, CPU)",
+    )
+    group = parser.add_argument_group("what can't be")
+    group.add_argument(
+        "--skip_broken",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help=f"end with exit code 0 although {what} of yours can't be used, as long as there are episodes; they are "
+        "said and in report.json all the same (default: False, exit code 1 when the others are done)",
+    )
+    group.add_argument(
+        "--keep_free_gb",
+        type=number,
+        default=1.0,
+        help="GB (10^9 bytes) of disk to leave free; checked before the first and before each "
+        "(default: 1; -1: no check)",
+    )
+
+
+def driver_problems(args: argparse.Namespace) -> list[str]:
+    """What is wrong with the flags of :func:`add_driver_flags`, and with ``--num_episodes``."""
+    problems = flag_problems(args) + slice_problems(args)
+    if args.num_episodes < 0:
+        problems.append(f"--num_episodes {args.num_episodes} is below 0; 0 converts all")
+    if args.workers < 0:
+        problems.append(f"--workers {args.workers} is below 0; 0 is a process a core")
+    if not -1e9 < args.keep_free_gb < 1e9:
+        problems.append(
+            f"--keep_free_gb {args.keep_free_gb} is no size of a disk; give GB, or -1 for no check"
+        )
+    if args.ray_address is not None:
+        if importlib.util.find_spec("ray") is None:
+            problems.append('--ray_address needs Ray, which is not installed: pip install "ray"')
+        if args.workers > 1:
+            problems.append("--workers is for this machine, --ray_address for a cluster; give one of them")
+    for flag, value, least in (("ray_cpus", args.ray_cpus, 0.001), ("ray_gpus", args.ray_gpus, 0)):
+        if not least <= value < 1e6:
+            problems.append(f"--{flag} {value} is below {least:g}")
+    return problems
+
+
+def add_episode_flags(parser: argparse.ArgumentParser, min_timesteps: int) -> None:
+    """Add the flags that every converter has."""
+    group = parser.add_argument_group("episodes")
+    group.add_argument(
+        "--frame_format",
+        choices=("png", "mp4"),
+        default="png",
+        help="png: lossless, about 34 KB a frame; mp4: H.264, about 8 KB a frame (default: png)",
+    )
+    group.add_argument(
+        "--min_timesteps",
+        type=count,
+        default=min_timesteps,
+        help=f"frames; recordings with fewer left make no episode (default: {min_timesteps}; 0: keep all)",
+    )
+    group = parser.add_argument_group("MineCLIP")
+    group.add_argument(
+        "--mineclip_weights",
+        default=str(weights_dir() / "mineclip" / "attn.pth"),
+        help="MineCLIP's weights (default: the published attn.pth from download_weights.sh)",
+    )
+    group.add_argument(
+        "--mineclip_config",
+        default=None,
+        help="JSON with its sizes (default: the JSON beside the weights, or else the published sizes)",
+    )
+    group.add_argument(
+        "--batch_size", type=count, default=32, help="frames that MineCLIP encodes at a time (default: 32)"
+    )
+
+
+def flag_problems(args: argparse.Namespace) -> list[str]:
+    """What is wrong with the flags of :func:`add_episode_flags`."""
+    problems = []
+    if args.batch_size < 1:
+        problems.append(f"--batch_size {args.batch_size} is below 1")
+    if args.min_timesteps < 0:
+        problems.append(f"--min_timesteps {args.min_timesteps} is below 0; 0 keeps everything")
+    if not os.path.isfile(args.mineclip_weights):
+        problems.append(
+            f"--mineclip_weights {args.mineclip_weights} does not exist; run download_weights.sh, or name yours"
+        )
+    if args.mineclip_config is not None and not os.path.isfile(args.mineclip_config):
+        problems.append(f"--mineclip_config {args.mineclip_config} does not exist")
+    return problems
+
+
+def slice_problems(args: argparse.Namespace) -> list[str]:
+    """What is wrong with ``--num_workers`` and ``--worker_id``, which slice of the work is this process's."""
+    n, which = args.num_workers, args.worker_id
+    if n is None and which is None:
+        return []
+    if which is None:
+        return [
+            f"--num_workers {n} needs --worker_id, from 0 to {n - 1}; for processes of one machine give --workers"
+        ]
+    if n is None:
+        return [f"--worker_id {which} needs --num_workers, the number of slices"]
+    if n < 1:
+        return [f"--num_workers {n} is below 1"]
+    if not 0 <= which < n:
+        return [f"--worker_id {which} is not between 0 and --num_workers {n} - 1"]
+    return []
