@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 from data.generation.convert import convert_all
 from data.generation.flags import add_driver_flags, driver_problems
 from data.generation.own_recordings import find_recordings
+from data.generation.recorders_options import with_recorders_options
 from data.generation.recordings import (
     Recorded,
     RecordingPiece,
     made_otherwise,
     unchanged,
-    with_recorders_options,
 )
 from data.generation.sources import Broken, Entry, Piece, Source, blamed, printable
 from data.recording_options import add_recording_flags, recording_options, recording_problems

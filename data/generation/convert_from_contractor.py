@@ -30,6 +30,7 @@ from typing import Any
 
 from data.generation.convert import convert_all
 from data.generation.flags import add_driver_flags, driver_problems
+from data.generation.recorders_options import with_recorders_options
 from data.generation.recordings import (
     BASE_URL,
     INDICES,
@@ -42,7 +43,6 @@ from data.generation.recordings import (
     obtain,
     read_index,
     unchanged,
-    with_recorders_options,
 )
 from data.generation.sources import Entry, Missing, Piece, Source, blamed, printable
 from data.recording_options import add_recording_flags, recording_options, recording_problems

@@ -100,9 +100,13 @@ class RecordingPiece:
 
     def finish(self, n: int) -> tuple[dict, dict]:
         actions = self._recording.actions
+        its = self._recording
         known = {
             "recorded_frames": actions.n_lines,
-            "warnings": [printable(w) for w in self._recording.warnings],
+            "warnings": [printable(warning) for warning in its.warnings],
+            "cuts": its.cuts,
+            "pairing": its.pairing,
+            "decoder": its.decoder,
         }
         return {key: values[:n] for key, values in actions.env_actions.items()}, {**self._metadata, **known}
 
