@@ -22,7 +22,6 @@ import argparse
 import contextlib
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ import numpy as np
 
 from data import episode_files as files
 from data.action_lines import BINARY_KEYS, checked_actions, parse_action_lines
+from data.episode_checks import Report, problems, sentence, summed_up
 from data.episode_files import FRAME_FORMATS
 from data.parallel import cores, ordered_map
 from steve1.cli import UserError, count, entry_point, out_of_range, report_all
@@ -39,7 +39,6 @@ from steve1.files import whole_folder, write_json
 from steve1.safe_pickle import dump_pickle
 
 if TYPE_CHECKING:
-    from data.episode_checks import Report
     from data.video import FrameIndex
 
 __all__ = [
@@ -130,8 +129,6 @@ class EpisodeStorage:
 
         ``deep`` decodes every frame as well.
         """
-        from data.episode_checks import problems
-
         return problems(self, deep)
 
     @staticmethod
@@ -304,6 +301,26 @@ def convert_frames(dirpath: str | os.PathLike, frame_format: str) -> bool:
     return True
 
 
+def examine(path: str, deep: bool = False, convert: str | None = None) -> Report:
+    """Check one episode, after rewriting its frames in the format ``convert``, where one is given.
+
+    An episode that can't be converted is reported with the reason and stays as it was. Raises OSError (a full
+    disk).
+    """
+    converted = False
+    if convert is not None:
+        try:
+            converted = convert_frames(path, convert)
+        except (UserError, FileNotFoundError) as error:
+            return Report(path, (f"not converted to {convert}: {sentence(error)}",))
+    episode = EpisodeStorage(path)
+    found = episode.validate(deep)
+    if found:
+        return Report(path, tuple(found), converted=converted)
+    made_by = episode.metadata.get("mineclip_hash")
+    return Report(path, (), len(episode), episode.frame_format, made_by, converted)
+
+
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
     """Validate or convert episodes."""
@@ -345,7 +362,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    from data.episode_checks import examine
+    # By its own name, where other processes find it: here it may be __main__.
+    from data.EpisodeStorage import examine
 
     work = partial(examine, deep=args.deep, convert=args.convert)
     reports = []
@@ -359,25 +377,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(summed_up(reports, args.convert))
     if any(report.problems for report in reports):
         raise SystemExit(1)
-
-
-def summed_up(reports: Sequence[Report], convert: str | None = None) -> str:
-    """Return the closing lines of a check: counts, and a word where embeddings don't belong together."""
-    damaged = [report for report in reports if report.problems]
-    frames = sum(report.frames for report in reports)
-    lines = [
-        f"{len(reports):,} episodes, {len(damaged):,} with problems; {frames:,} frames are in order "
-        f"({frames / FPS / 3600:.2f} h)"
-    ]
-    if convert is not None:
-        lines.append(f"{sum(report.converted for report in reports):,} converted to {convert}")
-    makers = Counter(report.mineclip_hash for report in reports if report.mineclip_hash)
-    if len(makers) > 1:
-        each = ", ".join(f"{maker[:12]} ({n:,} episodes)" for maker, n in sorted(makers.items()))
-        lines.append(
-            f"note: {len(makers)} MineCLIPs made these embeddings, which don't mix in a sampling: {each}"
-        )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

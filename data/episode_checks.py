@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -15,8 +16,25 @@ from data import episode_files as files
 from steve1.cli import UserError
 from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE
 
-if TYPE_CHECKING:
-    from data.EpisodeStorage import EpisodeStorage
+
+class Episode(Protocol):
+    """What is checked, a ``data.EpisodeStorage.EpisodeStorage``."""
+
+    dirpath: Path
+
+    @property
+    def metadata(self) -> dict: ...
+
+    @property
+    def frame_format(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def load_frames(self, start: int = 0, stop: int | None = None) -> np.ndarray: ...
+
+    def load_actions(self) -> dict[str, np.ndarray]: ...
+
+    def load_embeds_attn(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -31,29 +49,7 @@ class Report:
     converted: bool = False
 
 
-def examine(path: str, deep: bool = False, convert: str | None = None) -> Report:
-    """Check one episode, after rewriting its frames in the format ``convert``, where one is given.
-
-    An episode that can't be converted is reported with the reason and stays as it was. Raises OSError (a full
-    disk).
-    """
-    from data.EpisodeStorage import EpisodeStorage, convert_frames
-
-    converted = False
-    if convert is not None:
-        try:
-            converted = convert_frames(path, convert)
-        except (UserError, FileNotFoundError) as error:
-            return Report(path, (f"not converted to {convert}: {_sentence(error)}",))
-    episode = EpisodeStorage(path)
-    found = problems(episode, deep)
-    if found:
-        return Report(path, tuple(found), converted=converted)
-    made_by = episode.metadata.get("mineclip_hash")
-    return Report(path, (), len(episode), episode.frame_format, made_by, converted)
-
-
-def problems(episode: EpisodeStorage, deep: bool) -> list[str]:
+def problems(episode: Episode, deep: bool) -> list[str]:
     """What is wrong with an episode, one sentence each; ``deep`` decodes every frame."""
     try:
         n = len(episode)
@@ -75,17 +71,18 @@ def _attempt(check: Callable[[], object]) -> list[str]:
     try:
         result = check()
     except (UserError, OSError) as error:
-        return [_sentence(error)]
+        return [sentence(error)]
     return result if isinstance(result, list) else []
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """What an error says of an episode's file, for a report."""
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         return f"{Path(error.filename).name} is missing; make the episode again"
     return str(error)
 
 
-def _check_embeds(episode: EpisodeStorage) -> list[str]:
+def _check_embeds(episode: Episode) -> list[str]:
     embeds = episode.load_embeds_attn()
     found = []
     width = episode.metadata.get("embed_dim", embeds.shape[1])
@@ -99,7 +96,7 @@ def _check_embeds(episode: EpisodeStorage) -> list[str]:
     return found
 
 
-def _check_frames(episode: EpisodeStorage, n: int, deep: bool) -> list[str]:
+def _check_frames(episode: Episode, n: int, deep: bool) -> list[str]:
     folder, form = episode.dirpath, episode.frame_format
     other = files.frames_path(folder, "mp4" if form == "png" else "png")
     found = []
@@ -138,7 +135,7 @@ def _check_pngs(folder: Path, n: int) -> list[str]:
     return found
 
 
-def _check_video(episode: EpisodeStorage) -> list[str]:
+def _check_video(episode: Episode) -> list[str]:
     from data.video import video_info
 
     path = episode.dirpath / "frames.mp4"
@@ -147,3 +144,22 @@ def _check_video(episode: EpisodeStorage) -> list[str]:
     if episode.dirpath.joinpath("metadata.json").exists() and (info.width, info.height) != (FRAME_SIZE,) * 2:
         return [f"frames.mp4 is {info.width}x{info.height}, but stored frames are 128x128"]
     return []
+
+
+def summed_up(reports: Sequence[Report], convert: str | None = None) -> str:
+    """Return the closing lines of a check: counts, and a word where embeddings don't belong together."""
+    damaged = [report for report in reports if report.problems]
+    frames = sum(report.frames for report in reports)
+    lines = [
+        f"{len(reports):,} episodes, {len(damaged):,} with problems; {frames:,} frames are in order "
+        f"({frames / FPS / 3600:.2f} h)"
+    ]
+    if convert is not None:
+        lines.append(f"{sum(report.converted for report in reports):,} converted to {convert}")
+    makers = Counter(report.mineclip_hash for report in reports if report.mineclip_hash)
+    if len(makers) > 1:
+        each = ", ".join(f"{maker[:12]} ({n:,} episodes)" for maker, n in sorted(makers.items()))
+        lines.append(
+            f"note: {len(makers)} MineCLIPs made these embeddings, which don't mix in a sampling: {each}"
+        )
+    return "\n".join(lines)
