@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steve1.cli import UserError, comma_list, count, entry_point, number, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
 from steve1.config import data_root
 from steve1.flags import (
     add_device_flags,
@@ -223,24 +223,11 @@ def _scales(text: str) -> list[float]:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = [
-        f"--{name} {value} is below {least}; give at least {least}"
-        for name, value, least in (
-            ("gameplay_length", args.gameplay_length, 1),
-            ("num_seeds", args.num_seeds, 1),
-            ("num_envs", args.num_envs, 1),
-            ("processes", args.processes, 1),
-            ("seed", args.seed, 0),
-            ("score_every", args.score_every, 0),
-            ("report_embed_mb", args.report_embed_mb, 0),
-        )
-        if value is not None and not value >= least
-    ]
-    for name in ("text_cond_scale", "visual_cond_scale", "cond_scale"):
-        given = getattr(args, name)
-        for scale in given if isinstance(given, list) else [given]:
-            if scale is not None and not 0 <= scale < float("inf"):
-                problems.append(f"--{name} {scale} must be at least 0 and finite; 0 turns guidance off")
+    problems = out_of_range(args, "gameplay_length", "num_seeds", "num_envs", "processes", least=1)
+    problems += out_of_range(args, "seed", least=0)
+    problems += out_of_range(args, "score_every", "report_embed_mb", least=0, note="0: none")
+    scales = ("text_cond_scale", "visual_cond_scale", "cond_scale")
+    problems += out_of_range(args, *scales, least=0, note="0: no guidance")
     if "" in args.custom_text_prompt:
         problems.append("--custom_text_prompt is empty; give a text, or leave the flag out")
     for given in args.visual_prompt:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from steve1.cli import UserError, count, entry_point, report_all
+from steve1.cli import UserError, count, entry_point, out_of_range, report_all
 from steve1.config import MINECLIP_CONFIG
 
 LIMIT_GB = 1.2
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         "--full_mineclip", action="store_true", help="a MineCLIP of the published sizes (default: a tiny one)"
     )
     args = parser.parse_args(argv)
-    report_all([f"--frames {args.frames} is below 16; give at least 16"] if args.frames < 16 else [])
+    report_all(out_of_range(args, "frames", least=16))
 
     import torch
 

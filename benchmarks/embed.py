@@ -14,7 +14,7 @@ import json
 import time
 from pathlib import Path
 
-from steve1.cli import UserError, count, entry_point, report_all
+from steve1.cli import UserError, count, entry_point, out_of_range, report_all
 from steve1.config import MINECLIP_CONFIG
 
 
@@ -38,15 +38,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default cpu)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and frames (default 0)")
     args = parser.parse_args(argv)
-    problems = [
-        f"--{name} {value} is below {least}; give at least {least}"
-        for name, value, least in (
-            ("frames", args.frames, 16),
-            ("batch_size", args.batch_size, 1),
-            ("windows", args.windows, 1),
-        )
-        if value < least
-    ]
+    problems = out_of_range(args, "frames", least=16) + out_of_range(args, "batch_size", "windows", least=1)
     report_all(problems)
     return args
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from steve1.cli import count, entry_point, report_all
+from steve1.cli import count, entry_point, out_of_range, report_all
 
 BUDGET = 3.0  # seconds for 10,000 episodes
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--episodes", type=count, default=10_000, help="episode folders (default 10,000)")
     parser.add_argument("--dir", type=Path, help="where a temporary folder is made (default: the system's)")
     args = parser.parse_args(argv)
-    report_all([f"--episodes {args.episodes}: at least 20"] if args.episodes < 20 else [])
+    report_all(out_of_range(args, "episodes", least=20))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 

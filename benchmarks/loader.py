@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steve1.cli import count, entry_point, report_all
+from steve1.cli import count, entry_point, out_of_range, report_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,10 +49,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     problems = []
     if args.T < 1 or args.frames < args.T + 15:
         problems.append(f"--frames {args.frames}, --T {args.T}: an item needs T + 15 frames, T at least 1")
-    if args.items < 1:
-        problems.append(f"--items {args.items}: at least 1")
-    if args.seed < 0:
-        problems.append(f"--seed {args.seed}: at least 0")
+    problems += out_of_range(args, "items", least=1) + out_of_range(args, "seed", least=0)
     report_all(problems)
     return args
 

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steve1.cli import UserError, count, entry_point, number, report_all
+from steve1.cli import UserError, count, entry_point, number, out_of_range, report_all
 from steve1.flags import (
     MODEL_FILES,
     add_device_flags,
@@ -54,7 +54,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     playing.add_argument("--n_prompts", type=count, default=40, help="prompts to type (default 40)")
     args = parser.parse_args(argv)
-    report_all(missing_files(args) + missing_python(args))
+    problems = out_of_range(args, "n_prompts", least=1)
+    problems += out_of_range(args, "cond_scale", least=0, most=100, note="0: no guidance")
+    report_all(problems + missing_files(args) + missing_python(args))
     return args
 
 

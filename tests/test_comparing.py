@@ -289,7 +289,7 @@ def test_all_mistakes_of_the_new_flags_are_listed(models, tmp_path, capsys):
         "--seed and --seeds were both given",
         "--score_every -1 is below 0",
         "--report_embed_mb -1",
-        "--cond_scale -1.0 must be at least 0",
+        "--cond_scale -1.0 is below 0",
     ):
         assert part in said
 

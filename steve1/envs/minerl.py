@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from steve1.cli import UserError, count, entry_point, report_all
+from steve1.cli import UserError, count, entry_point, out_of_range, report_all
 from steve1.config import MINERL_SETTINGS, POV_SHAPE
 from steve1.envs import WorldLost
 from steve1.envs.minerl_python import add_minerl_flag, find_python, missing_python
@@ -217,8 +217,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     report_all(
         [
-            *([f"--steps {args.steps} is below 1; give at least 1"] if args.steps < 1 else []),
-            *([f"--worlds {args.worlds} must be 1, 2 or 3"] if not 1 <= args.worlds <= 3 else []),
+            *out_of_range(args, "steps", least=1),
+            *out_of_range(args, "worlds", least=1, most=3),
             *missing_python(args),
         ]
     )
