@@ -309,9 +309,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = sum(any(e.measured["frames"] for e in played[episode.plan]) for episode in missing)
     print(f"{made} {what}, {len(prepared) - len(missing)} were there: {args.save_dirpath}")
     if args.report is not None:
-        from steve1.report import write_report
+        from steve1.judging.report import write_report
 
-        print(write_report(args.report, episodes, args.measures, seeds.name, args.report_embed_mb))
+        print(write_report(args.report, episodes, args.measures, args.report_embed_mb))
 
 
 def play(

@@ -49,7 +49,7 @@ def guidance(scale: float | None) -> str:
 def sentence(verdict: Verdict, several_agents: bool = False) -> str:
     """A verdict in one sentence."""
     v = verdict
-    who = f"“{v.prompt}”" if v.kind != "no_goal" else v.prompt.capitalize()
+    who = f"“{_cut(v.prompt, 60)}”" if v.kind != "no_goal" else v.prompt.capitalize()
     who += f" at guidance {guidance(v.cond_scale)}" if v.kind != "no_goal" else ""
     if several_agents or v.against != NO_GOAL:
         who += f", played by {v.agent},"
@@ -61,15 +61,13 @@ def sentence(verdict: Verdict, several_agents: bool = False) -> str:
     how = verb.get(v.word) or f"{v.word if v.word.endswith('s') else f'is {v.word}'} against"
     tail = "" if v.p_value is None else f", p = {v.p_value:.2g}"
     said = f"{who} {how} {control} in {what}: {spread(v.ours)} against {spread(v.theirs)}, {_worlds(v)}{tail}"
-    if v.rival is not None:
+    if v.rival is not None and v.against == NO_GOAL:
         others = f"the other {v.rival.of} prompts" if v.rival.of > 1 else "the other prompt"
         gap = abs(v.rival.ahead)
         if v.rival.ahead > 0:
-            said += (
-                f"; its mean lies above that of {others} at this guidance, {gap:.3g} over “{v.rival.prompt}”"
-            )
+            said += f"; its mean lies above that of {others} at this guidance, {gap:.3g} over “{_cut(v.rival.prompt)}”"
         else:
-            said += f"; yet among {others} at this guidance “{v.rival.prompt}” has {gap:.3g} more of it"
+            said += f"; yet among {others} at this guidance “{_cut(v.rival.prompt)}” has {gap:.3g} more of it"
     return f"{said}."
 
 
@@ -79,19 +77,24 @@ def _worlds(verdict: Verdict) -> str:
     return f"{n} world{'' if n == 1 else 's'}{left}"
 
 
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """How many prompts win their own measure, and of how many its mean is the highest; empty where none has one."""
+def summary(verdicts: Sequence[Verdict]) -> list[str]:
+    """For each agent how many prompts win their own measure, and of how many its mean is the highest."""
+    lines = []
     own = [v for v in verdicts if v.own and v.against == NO_GOAL]
-    if not own:
-        return ""
-    lines = f"{sum(v.word == WINS for v in own)} of {len(own)} prompts win their own measure against no goal"
-    ranked = [v.rival for v in own if v.rival is not None]
-    if ranked:
-        lines += (
-            f"; {sum(r.ahead > 0 for r in ranked)} of {len(ranked)} have more of it than every other prompt"
+    agents = dict.fromkeys(v.agent for v in own)
+    for agent in agents:
+        mine = [v for v in own if v.agent == agent]
+        ranked = [v.rival for v in mine if v.rival is not None]
+        few = sum(v.word == TOO_FEW for v in mine)
+        what = "prompts" if len({v.prompt for v in mine}) == len(mine) else "prompts at their guidance scales"
+        said = (
+            f"{sum(v.word == WINS for v in mine)} of {len(mine)} {what} win their own measure against no goal"
         )
-    few = sum(v.word == TOO_FEW for v in own)
-    return lines + (f"; {few} have too few worlds for a verdict" if few else "")
+        if ranked:
+            said += f"; {sum(r.ahead > 0 for r in ranked)} of {len(ranked)} have more of it than every other prompt"
+        said += f"; {few} have too few worlds for a verdict" if few else ""
+        lines.append(f"{agent}: {said}" if len(agents) > 1 else said)
+    return lines
 
 
 def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
@@ -141,7 +144,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     if len({row[2] for row in rows[1:]}) == 1:  # one agent plays in all
         rows = [row[:2] + row[3:] for row in rows]
     rows = [[_cut(row[0]), *row[1:]] for row in rows]
-    return "\n".join(filter(None, [aligned(rows), f"verdicts: {RULE}", summary(verdicts)]))
+    return "\n".join([aligned(rows), f"verdicts: {RULE}", *summary(verdicts)])
 
 
 def figures_table(groups: Sequence[Group], measures: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ Lost episodes are left out, with the one that they are paired with, and counted;
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,14 +50,19 @@ def interval(values: Sequence[float], least: float = -math.inf, greatest: float 
 
     Values that are all alike give a point. Raises ValueError without values.
     """
+    if len(values) == 0:
+        raise ValueError("there are no values to take the mean of")
+    return _interval(tuple(values), least, greatest)
+
+
+@functools.lru_cache(maxsize=10_000)  # a page shows one in several places
+def _interval(values: tuple[float, ...], least: float, greatest: float) -> Interval:
     import warnings
 
     import numpy as np
     from scipy.stats import bootstrap
 
     n = len(values)
-    if n == 0:
-        raise ValueError("there are no values to take the mean of")
     mean = math.fsum(values) / n
     if n < MIN_WORLDS:
         return Interval(mean, None, None, n)
@@ -172,7 +178,7 @@ class Verdict:
 
 
 def groups_of(episodes: Sequence[PlayedEpisode]) -> list[Group]:
-    """The episodes, prompt by prompt, in their order.
+    """The episodes, prompt by prompt, in their order, the agents of one together; no goal comes last.
 
     A prompt's own measure is the first of its behaviour's that its world offers: that is known of any episode there.
     Raises ValueError where one prompt and agent played one pair of seeds twice in one setting.
@@ -205,7 +211,11 @@ def groups_of(episodes: Sequence[PlayedEpisode]) -> list[Group]:
         if any(_seeds(other) == _seeds(episode) for other in group.episodes):
             raise ValueError(f"{group.prompt} was played twice on seeds {_seeds(episode)}")
         group.episodes.append(episode)
-    return list(groups.values())
+    order = list(dict.fromkeys((g.kind, g.prompt, g.cond_scale) for g in groups.values()))
+    return sorted(
+        groups.values(),
+        key=lambda g: (g.kind == "no_goal", order.index((g.kind, g.prompt, g.cond_scale))),
+    )
 
 
 def judge(episodes: Sequence[PlayedEpisode], measures: Sequence[str] = ()) -> list[Verdict]:

@@ -61,7 +61,8 @@ def test_the_table_of_verdicts_says_the_rule_and_counts():
     assert "who" not in lines[0]
     both = judge([*two_prompts(label="base"), *two_prompts()])
     assert "who" in verdict_table(both).splitlines()[0]
-    assert verdict_table([]) == summary([]) == ""
+    assert [line.split(":")[0] for line in summary(both)] == ["base", "mine"]
+    assert verdict_table([]) == ""
 
 
 def test_figures_name_agents_scales_and_losses_where_there_are_any():
