@@ -1,6 +1,6 @@
 """One recording, a video and a line of JSON per frame, as frames and environment actions.
 
-The lines are OpenAI's contractor format (FORMATS section 2) or our own (data/action_lines.py). Knows nothing
+The lines are OpenAI's contractor format (docs/formats.md) or our own (data/action_lines.py). Knows nothing
 of episodes. Departures from the published converter: camera angles stay floats, hotbar changes are seen
 before null frames are judged, and glitches of more than 180 degrees are filtered (docs/fidelity.md).
 """

@@ -2,7 +2,7 @@
 
 An item is T consecutive frames of one episode, their actions, and for each frame the embedding of a goal that
 the same episode reaches a little later. Everything random is a function of (seed, epoch, item), so items do not
-depend on the number of workers, and a resumed run sees what an unbroken one would. FORMATS section 6.
+depend on the number of workers, and a resumed run sees what an unbroken one would. docs/formats.md.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def load_model_file(path: str | os.PathLike) -> tuple[dict, dict]:
     """Read a policy's architecture from a ``.model`` pickle, or from JSON of the same nesting.
 
     Returns ``(policy_kwargs, pi_head_kwargs)``: what stands at ``model.args.net.args`` and
-    ``model.args.pi_head_opts`` (FORMATS section 3), with the temperature as a float. The JSON beside weights
+    ``model.args.pi_head_opts`` (docs/formats.md), with the temperature as a float. The JSON beside weights
     that we trained has that nesting too.
     """
     content = _read_json(path) if str(path).endswith(".json") else load_pickle(path)

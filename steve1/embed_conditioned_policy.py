@@ -1,8 +1,8 @@
 """STEVE-1's policy: VPT's network with a goal embedding added to its image features.
 
 ``MinecraftPolicy`` is the network up to the latent, ``MinecraftAgentPolicy`` adds the heads, log-probs and
-acting with classifier-free guidance. Tensor names are those of the published checkpoints (FORMATS.md
-section 3). Reading and writing weights is ``steve1.checkpoints``'s work.
+acting with classifier-free guidance. Tensor names are those of the published checkpoints (docs/formats.md,
+"Policy"). Reading and writing weights is ``steve1.checkpoints``'s work.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """VPT's inverse dynamics model: which actions were taken, judged from the frames before and after.
 
 The same network as the policy's, with a convolution over time in front, attention over the whole window, no
-memory and no goal (FORMATS.md section 3). It labels recordings that have no actions.
+memory and no goal (docs/formats.md). It labels recordings that have no actions.
 """
 
 from __future__ import annotations

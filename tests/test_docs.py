@@ -1,4 +1,4 @@
-"""The documentation names tests and files that exist."""
+"""The documentation, and comments in code, name tests, files and modules that exist."""
 
 import re
 from pathlib import Path
@@ -28,6 +28,46 @@ def test_fidelity_names_a_test_for_every_detail():
     for line in (ROOT / "docs" / "fidelity.md").read_text().splitlines():
         if re.match(r"\| \d+ \|", line):
             assert re.search(r"`tests/[\w/]+\.py::\w+` \|$", line), line
+
+
+ROOMS = ("steve1", "blockworld", "data", "training", "benchmarks", "scripts", "tests", "docs", "configs")
+SOURCES = [
+    path
+    for room in (*ROOMS, ".")
+    for path in sorted((ROOT / room).rglob("*") if room != "." else ROOT.glob("*"))
+    if path.suffix in (".py", ".md", ".sh", ".yaml", ".sbatch", ".txt", ".toml")
+    and "__pycache__" not in path.parts
+    # what a user makes below data/ is no source
+    and not (path.parts[len(ROOT.parts)] == "data" and not (path.parent / "__init__.py").exists())
+]
+FILE = re.compile(r"(?<![\w/.{}<>*$~…-])((?:[\w-]+/)*\w[\w.-]*\.(?:py|md|yaml|sbatch))(?![\w*{])")
+MODULE = re.compile(r"(?<![\w./-])((?:steve1|blockworld|data|training)(?:\.[A-Za-z]\w*)+)")
+MADE_UP = (
+    "my_task.sbatch",
+    "setup.py",
+    "run_agent/programmatic_eval.py",
+)  # a user's, MineRL's, the published code's
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_and_module_that_is_cited_exists(path):
+    """Files by their place or their bare name in pages and comments; modules in dots and backticks."""
+    names = {source.name for source in SOURCES} | {
+        source.name for source in (ROOT / "steve1").rglob("*.html")
+    }
+    text = path.read_text()
+    if path.suffix == ".py":
+        prose = re.findall(r'""".*?"""|#[^\n]*', text, re.S)
+        text = "\n".join(prose)
+    for cited in FILE.findall(re.sub(r"https?://\S+", "", text)):
+        found = (ROOT / cited).exists() or (path.parent / cited).exists() or cited in names
+        assert found or cited in MADE_UP, f"{path}: {cited}"
+    for cited in MODULE.findall(" ".join(re.findall(r"`+([^`\n]+)`+", text))):
+        room, part = cited.split(".")[:2]
+        init = ROOT / room / "__init__.py"
+        found = (ROOT / room / part).exists() or (ROOT / room / f"{part}.py").exists()
+        assert found or re.search(rf"\b{part}\b", init.read_text()) or part == "weights", f"{path}: {cited}"
+    assert not re.findall(r"\b[A-Z]{4,}(?:\.md)?,? sections? \d", text), path
 
 
 def anchors(page):

@@ -1,4 +1,4 @@
-"""Writing the lines of a contractor recording from a BlockWorld; data/contractor.py reads them (FORMATS section 2)."""
+"""Writing the lines of a contractor recording from a BlockWorld; data/contractor.py reads them (docs/formats.md)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
 
 A recording is a folder with one video (``video.mp4``, or any name and container) and, if there are any, its
 actions in ``actions.jsonl``; several videos in one folder have theirs in ``NAME.jsonl``. The actions are
-contractor lines or our own (FORMATS sections 2 and 7), one for each tick of 1/20 s; frames whose action is
+contractor lines or our own (docs/formats.md), one for each tick of 1/20 s; frames whose action is
 null are left out for either. Without actions the inverse dynamics model labels the video, and the summary and
 report.json say which ones those are.
 

@@ -2,7 +2,7 @@
 
 ``DATASET/{video,action}/part-N/`` each hold, under the key ``str((episode_idx, chunk_start))``, 32 frames: a whole
 MP4 for video, a pickled ``{name: array [32, ...]}`` for actions; and pickled under ``__chunk_size__`` and
-``__chunk_infos__`` how long a chunk is and which episodes there are (FORMATS section 2). An episode is matched across
+``__chunk_infos__`` how long a chunk is and which episodes there are (docs/formats.md). An episode is matched across
 the two kinds by its name: its part and number may differ. ``meta_info`` and other kinds are not needed.
 """
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from data.EpisodeStorage import EpisodeStorage, find_episodes
 from steve1.cli import UserError
 
-# ALIAS-SESSION-YYYYMMDD-HHMMSS, a contractor recording; one session has several (FORMATS section 2).
+# ALIAS-SESSION-YYYYMMDD-HHMMSS, a contractor recording; one session has several (docs/formats.md).
 _RECORDING = re.compile(r".+-([0-9a-f]{12})-\d{8}-\d{6}")
 # Stands in place of a session in hundreds of unrelated recordings.
 PLACEHOLDER_SESSION = "f153ac423f61"

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class TemporalEncoder(nn.Module):
-    """``[N, frames, dim]`` features of at most ``max_frames`` frames -> ``[N, dim]`` (FORMATS section 4).
+    """``[N, frames, dim]`` features of at most ``max_frames`` frames -> ``[N, dim]`` (docs/formats.md).
 
     The nesting ``attn.model`` and the gaps in the layers' numbers are the published checkpoint's.
     """

@@ -2,7 +2,7 @@
 
 An environment action has 20 buttons that are predicted and two camera angles. The policy sees it as one of
 8,641 button combinations and one of 121 camera moves. Both directions work on N frames at once, by tables.
-Formulas: VPT (Baker et al. 2022), appendix on the action space; FORMATS.md section 1.
+Formulas: VPT (Baker et al. 2022), appendix on the action space; docs/formats.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The image path of VPT's network: the IMPALA residual CNN (Espeholt et al. 2018) with normalised layers.
 
-Tensor names and initial scales follow the published VPT checkpoints; FORMATS.md section 3.
+Tensor names and initial scales follow the published VPT checkpoints; docs/formats.md.
 """
 
 from __future__ import annotations

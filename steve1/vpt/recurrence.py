@@ -1,7 +1,7 @@
 """What remembers: residual blocks of attention with a memory (the published checkpoints) or of LSTMs.
 
 A state is a list with one entry a block, batch first: ``(keys, values, valid)`` of the last ``maxlen`` frames
-for attention, ``(hidden, cell)`` for LSTMs, ``()`` for none. Facts: FORMATS.md section 3.
+for attention, ``(hidden, cell)`` for LSTMs, ``()`` for none. Facts: docs/formats.md.
 """
 
 from __future__ import annotations

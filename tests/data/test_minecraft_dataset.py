@@ -1,4 +1,4 @@
-"""Chunks, goals, guidance dropout, the order of items, and reading samplings (FORMATS section 6)."""
+"""Chunks, goals, guidance dropout, the order of items, and reading samplings (docs/formats.md)."""
 
 import itertools
 import pickle
