@@ -59,7 +59,7 @@ def test_every_file_and_module_that_is_cited_exists(path):
     if path.suffix == ".py":
         prose = re.findall(r'""".*?"""|#[^\n]*', text, re.S)
         text = "\n".join(prose)
-    for cited in FILE.findall(re.sub(r"https?://\S+", "", text)):
+    for cited in FILE.findall(re.sub(r"\[[^\]]*\]\(https?:[^)]*\)|https?://\S+", "", text)):
         found = (ROOT / cited).exists() or (path.parent / cited).exists() or cited in names
         assert found or cited in MADE_UP, f"{path}: {cited}"
     for cited in MODULE.findall(" ".join(re.findall(r"`+([^`\n]+)`+", text))):

@@ -1,6 +1,7 @@
 """Mixed-agent episodes: VPT as it is, what is stored, crashing worlds, and going on after SIGKILL."""
 
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -226,6 +227,19 @@ def test_other_settings_are_refused(played, models, tmp_path, capsys):
 
 
 # ---- worlds that end or crash ----
+
+
+def test_the_default_pair_plays(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("STEVE1_DATA_ROOT", str(tmp_path))
+    vpt = tmp_path / "weights" / "vpt"
+    vpt.mkdir(parents=True)
+    (vpt / "2x.model").write_bytes(pickle.dumps(json.loads(TINY_POLICY.read_text())))
+    shutil.copy(models["in_weights_a"], vpt / "foundation-model-2x.weights")
+    shutil.copy(models["in_weights_b"], vpt / "rl-from-foundation-2x.weights")
+    sizes = ["--max_timesteps", str(N), "--min_timesteps", "20", "--num_episodes", "1"]
+    main([*sizes, "--mineclip_weights", str(models["mineclip_weights"]), "--batch_size", "8"])
+    (path,) = find_episodes(tmp_path / "dataset_mixed_agents")
+    assert len(EpisodeStorage(path)) == N
 
 
 def test_a_crash_costs_the_rest_of_its_episode_only(played, models, tmp_path, world, capsys):
