@@ -154,24 +154,39 @@ class MinecraftAgentPolicy(nn.Module):
         return self.net.initial_state(batch_size)
 
     def forward(
-        self, obs: Obs, first: torch.Tensor, state_in: State
-    ) -> tuple[tuple[dict[str, torch.Tensor], torch.Tensor], State]:
+        self,
+        obs: Obs,
+        first: torch.Tensor,
+        state_in: State | Sequence[State],
+        goals: Sequence[torch.Tensor] | None = None,
+    ) -> tuple:
         """Log-probs and value of a chunk of frames.
 
         Args:
             obs: ``{"img": uint8 [B, T, H, W, 3], "mineclip_embed": float [B, T, E]}``.
             first: bool [B, T], true where an episode begins. A transformer takes it at a chunk's first frame only.
-            state_in: the memory from the chunk before, or :meth:`initial_state`.
+            state_in: the memory from the chunk before, or :meth:`initial_state`; with ``goals`` one for each.
+            goals: several goals [B, T, E] for the same pictures, which are encoded once; in place of
+                ``obs["mineclip_embed"]``.
 
         Returns:
             ``((log_probs, value), state_out)`` with ``log_probs = {"buttons": [B, T, 8641], "camera": [B, T, 121]}``
-            in float32 and ``value`` denormalised [B, T].
+            in float32 and ``value`` denormalised [B, T]; with ``goals`` a list of the first and a list of the second,
+            bit for bit what each goal by itself gives.
 
         Raises:
             ValueError: if the frames do not have the policy's ``img_shape``, or ``first`` is misplaced.
         """
-        latent, state_out = self.net(obs, first, state_in)
-        return (self.pi_head(latent), self.value_head(latent)), state_out
+        if goals is None:
+            latent, state_out = self.net(obs, first, state_in)
+            return (self.pi_head(latent), self.value_head(latent)), state_out
+        features = self.net.see(obs["img"])
+        outputs, states_out = [], []
+        for goal, state in zip(goals, state_in, strict=True):
+            latent, state_out = self.net.remember(features, goal, first, state)  # type: ignore[arg-type]
+            outputs.append((self.pi_head(latent), self.value_head(latent)))
+            states_out.append(state_out)
+        return outputs, states_out
 
     @staticmethod
     def log_prob(log_probs: dict[str, torch.Tensor], actions: dict[str, torch.Tensor]) -> torch.Tensor:

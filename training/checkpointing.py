@@ -35,6 +35,7 @@ class Progress:
     best_val_loss: float | None = None
     best_step: int = 0
     validations_since_best: int = 0
+    val_items: int | None = None  # items that every validation of the run looks at; None: all of them
     flags: dict[str, Any] = field(default_factory=dict)  # those that may not change on the way
 
 
@@ -111,12 +112,12 @@ def load_checkpoint(accelerator: Accelerator, checkpoint: Path) -> State | None:
 
 
 def check_same_flags(before: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint of a different run.
+    """Refuse to go on from a checkpoint of a different run; flags that an earlier version did not note are let be.
 
     Raises:
         UserError: naming every flag that differs, with both values.
     """
-    changed = [name for name in now if before.get(name) != now[name]]
+    changed = [name for name in now if name in before and before[name] != now[name]]
     if changed:
         listing = ", ".join(f"{name} was {before.get(name)} and is {now[name]}" for name in changed)
         raise UserError(

@@ -17,15 +17,21 @@ class Meter:
         grad_norm, learning_rate: of the last update.
         waited: seconds in which the process waited for a batch.
         paused: seconds of validations and checkpoints, which are no part of the steps' time.
+        validated: seconds of validations since the process began to train; never counted anew.
     """
 
     grad_norm = learning_rate = 0.0
 
     def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """The training begins now."""
+        self._started, self.validated = time.perf_counter(), 0.0
         self.begin()
 
     def begin(self) -> None:
-        """Start counting anew."""
+        """Count anew, for the next line."""
         self.losses: list[float] = []
         self.waited = self.paused = 0.0
         self._began = time.perf_counter()
@@ -43,6 +49,19 @@ class Meter:
         began = time.perf_counter()
         yield
         self.paused += time.perf_counter() - began
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Time inside is a validation's."""
+        began = time.perf_counter()
+        with self.pausing():
+            yield
+        self.validated += time.perf_counter() - began
+
+    @property
+    def validation_share(self) -> float:
+        """Share of the time since the start that validations took."""
+        return self.validated / (time.perf_counter() - self._started)
 
     @property
     def seconds(self) -> float:

@@ -85,6 +85,7 @@ class Reporter:
             f"    processed_frames: {int(values['processed_frames'])}\n"
             f"    frames_per_second: {values['frames_per_second']:.0f}\n"
             f"    data_wait_share: {values['data_wait_share']:.1%}\n"
+            f"    validation_share: {values['validation_share']:.1%}\n"
             f"    epoch: {values['epoch']:.2f}\n"
             f"    time_left: {duration(seconds_left)}\n"
             f"    step: {step}"

@@ -33,7 +33,14 @@ from training.meter import Meter
 from training.policy import build_policy, l2_norm, make_optimizer, trained_parameters
 from training.reporting import Reporter, duration
 from training.run_data import RunData, check_same_mineclip
-from training.schedule import frames_per_step, short_count, snapshots_passed, total_steps
+from training.schedule import (
+    affordable_items,
+    frames_per_step,
+    n_validations,
+    short_count,
+    snapshots_passed,
+    total_steps,
+)
 from training.validation import TAGS, validate
 
 # (obs {"img": uint8 [B, T, H, W, 3], "mineclip_embed": [B, T, E]}, actions {name: int [B, T]}, first bool [B, T])
@@ -43,6 +50,7 @@ Batch = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]
 _FIXED_FLAGS = (
     *("in_model", "in_weights", "sampling", "data_limit", "T", "trunc_t", "batch_size", "seed"),
     *("gradient_accumulation_steps", "p_uncond", "min_btwn_goals", "max_btwn_goals", "freeze", "augment"),
+    *("val_every_nth", "val_share"),
 )
 
 
@@ -140,12 +148,14 @@ class Run:
                 shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
             self.accelerator.wait_for_everyone()
         flags = self._fixed_flags()
-        self.progress = Progress(flags=flags)
+        self.progress = Progress(flags=flags, val_items=self._affordable_val_items())
         found = checkpoints(self.checkpoint_dir)
         if found:
             self.progress = read_progress(found[-1])
             check_same_flags(self.progress.flags, flags, found[-1])
             self.memory = load_checkpoint(self.accelerator, found[-1])
+        if self.data.validation is not None and self.progress.val_items is not None:
+            self.data.choose_validation(self.progress.val_items)
         self.reporter = Reporter(
             self.checkpoint_dir / "logs",
             Path(self.args.log_dir),
@@ -155,6 +165,15 @@ class Run:
         )
         if found:
             self.reporter.say(f"Resuming from {found[-1]} at step {self.progress.step}")
+
+    def _affordable_val_items(self) -> int | None:
+        args = self.args
+        if not args.val_share:
+            return None
+        often = n_validations(
+            self.total_steps, args.val_freq, args.val_freq_begin, args.val_freq_switch_steps
+        )
+        return affordable_items(args.val_share, args.n_frames, args.T, often)
 
     def _fixed_flags(self) -> dict[str, Any]:
         flags = {name: getattr(self.args, name) for name in _FIXED_FLAGS}
@@ -176,6 +195,11 @@ class Run:
             say(
                 f"{len(data.left_out)} episode(s) shorter than T + 15 = {self.args.T + 15} frames are left out: "
                 + ", ".join(Path(path).name for path in data.left_out)
+            )
+        if data.validation is not None and len(data.val_items) < len(data.validation):
+            say(
+                f"Every validation looks at the same {len(data.val_items)} of {len(data.validation)} items, chosen by "
+                f"--seed, so as to take {self.args.val_share:.0%} of the time at most; --val_share 0 takes all"
             )
         say(self.trained)
         if not self.args.in_weights:
@@ -266,13 +290,13 @@ class Run:
             "processed_frames": self.frames,
             "frames_per_second": steps_a_second * self.frames_per_step,
             "data_wait_share": meter.waited / seconds,
+            "validation_share": meter.validation_share,
             "epoch": self.frames / (len(self.data.items) * self.args.T),
         }
         if self.accelerator.device.type == "cuda":
             values["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        self.reporter.training(
-            self.progress.step, values, (self.total_steps - self.progress.step) / steps_a_second
-        )
+        left = (self.total_steps - self.progress.step) / steps_a_second / (1 - meter.validation_share)
+        self.reporter.training(self.progress.step, values, left)
         meter.begin()
 
     def validate(self) -> None:
@@ -280,15 +304,16 @@ class Run:
         if self.data.validation is None:
             return
         progress = self.progress
+        self.reporter.say(f"Running validation at step {progress.step}...")
+        with self.meter.validating():
+            batches, counting = self.data.val_batches()
+            losses = validate(self.accelerator, self.policy, batches, self.args.trunc_t, counting)
         with self.meter.pausing():
-            self.reporter.say(f"Running validation at step {progress.step}...")
             self.last_validation = progress.step
-            losses = validate(self.accelerator, self.policy, self.data.val_batches(), self.args.trunc_t)
             self.reporter.validation(progress.step, losses, self.frames)
             if self.args.save_each_val:
                 self.save_weights(f"_step_{progress.step}")
-            if progress.step:
-                self._compare_with_best(losses[TAGS["right"]])
+            self._compare_with_best(losses[TAGS["right"]])
             self.reporter.draw_curves()
 
     def _compare_with_best(self, loss: float) -> None:
@@ -296,8 +321,9 @@ class Run:
         if progress.best_val_loss is None or loss < progress.best_val_loss:
             progress.best_val_loss, progress.best_step = loss, progress.step
             progress.validations_since_best = 0
-            say(f"New best validation loss: {loss:.3f}, saving best val model weights...")
-            self.save_weights("_best")
+            if progress.step:
+                say(f"New best validation loss: {loss:.3f}, saving best val model weights...")
+            self.save_weights("_best")  # the start's too: what comes after has to be better than that
             return
         progress.validations_since_best += 1
         if self._stopped_early():
@@ -344,6 +370,7 @@ class Run:
             "processed_frames": self.frames,
             "best_val_loss": self.progress.best_val_loss,
             "best_step": self.progress.best_step,
+            "val_items": len(self.data.val_items) if self.data.validation is not None else 0,
         }
 
     # ---- how it ends ----
@@ -358,7 +385,14 @@ class Run:
         best = ""
         if progress.best_val_loss is not None:
             best = f", best validation loss {progress.best_val_loss:.3f} at step {progress.best_step}"
+            if progress.best_step == 0:
+                best += (
+                    f", its start: no validation was better, so {self.weights_path('_best')} holds the weights that it "
+                    "began with"
+                )
         self.reporter.say(f"Done: {self.out} after {self.frames:_} frames{best}")
+        if self.data.validation is not None:
+            self.reporter.say(f"Validations took {self.meter.validation_share:.1%} of the time")
         self.reporter.draw_curves()
         self.reporter.close()
         self.accelerator.end_training()

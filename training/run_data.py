@@ -16,11 +16,13 @@ from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_
 from steve1.checkpoints import read_metadata
 from steve1.cli import UserError
 from training.stopping import end_workers_at_exit, ignore_stop_signals
-from training.validation import ValidationItems
+from training.validation import ValidationItems, choose_items, share_out
 
 
 class RunData:
     """What the flags of ``training/train.py`` say about data, loaded; ``validation`` is None where it is off.
+
+    ``val_items`` are the places of the items that every validation looks at, among those of ``validation``.
 
     Args:
         img_size: (height, width) that the policy sees.
@@ -51,8 +53,18 @@ class RunData:
                 f"the sampling {args.sampling!r} has no validation episodes; create it with more --val_frames, "
                 "or turn validation off with --val_freq 0 --val_freq_begin 0"
             )
-        self.validation = MinecraftDataset(val_dirs, p_uncond=0.0, **common) if validating else None
-        self.left_out = self.items.left_out + (self.validation.left_out if self.validation else [])
+        self.validation: ValidationItems | None = None
+        self.left_out = self.items.left_out
+        if validating:
+            held_out = MinecraftDataset(val_dirs, p_uncond=0.0, **common)
+            self.validation = ValidationItems(held_out, args.val_every_nth)
+            self.left_out = self.left_out + held_out.left_out
+            self.choose_validation(len(self.validation))
+
+    def choose_validation(self, wanted: int) -> None:
+        """Validate on so many of the validation items, chosen by the seed."""
+        assert self.validation is not None
+        self.val_items = choose_items(len(self.validation), wanted, self._args.seed)
 
     def train_batches(self, start_item: int) -> Generator[Any, None, None]:
         """This process's batches of the run's stream of items, from place ``start_item`` on, without end."""
@@ -66,12 +78,11 @@ class RunData:
         )
         return self._batches(self.items, batch_sampler=sampler)
 
-    def val_batches(self) -> Generator[Any, None, None]:
-        """This process's share of the validation items."""
+    def val_batches(self) -> tuple[Generator[Any, None, None], list[bool]]:
+        """This process's share of the validation items, and which of them count (see share_out)."""
         assert self.validation is not None
-        items = ValidationItems(self.validation, self._args.val_every_nth)
-        mine = range(self._process, len(items), self._processes)
-        return self._batches(Subset(items, mine), batch_size=self._args.batch_size)
+        mine, counting = share_out(self.val_items, self._process, self._processes)
+        return self._batches(Subset(self.validation, mine), batch_size=self._args.batch_size), counting
 
     def _batches(self, dataset: Any, **how: Any) -> Generator[Any, None, None]:
         end_workers_at_exit()

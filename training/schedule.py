@@ -41,6 +41,27 @@ def validation_due(step: int, val_freq: int, val_freq_begin: int, val_freq_switc
     return freq > 0 and step % freq == 0
 
 
+def n_validations(total: int, val_freq: int, val_freq_begin: int, val_freq_switch_steps: int) -> int:
+    """Validations of a run of ``total`` steps, those of its start and its end included; one more at most."""
+    first = min(val_freq_switch_steps, total)
+    begin = first // val_freq_begin if val_freq_begin > 0 else 0
+    rest = total // val_freq - first // val_freq if val_freq > 0 else 0
+    return begin + rest + 2
+
+
+# Time of a frame of validation over a frame of training, at most: a forward pass and two more runs of what follows
+# the image path, against a forward and a backward pass. benchmarks/validation_cost.py measured 0.34 at the published
+# size, 0.55 with the quickstart's small policy.
+VALIDATION_COST = 0.5
+MIN_VAL_ITEMS = 64  # on fewer items a loss is too noisy to choose weights by
+
+
+def affordable_items(share: float, n_frames: int, T: int, validations: int) -> int:
+    """Items that each of a run's validations may hold, to take ``share`` of its time; never below MIN_VAL_ITEMS."""
+    frames = share / (1 - share) * n_frames / VALIDATION_COST / validations
+    return max(int(frames / T), MIN_VAL_ITEMS)
+
+
 def snapshots_passed(frames_before: int, frames_now: int, every: int) -> list[int]:
     """The multiples of ``every`` in (frames_before, frames_now]; none when ``every`` is 0."""
     if every <= 0:

@@ -63,7 +63,7 @@ def train(run: Run) -> None:
     if run.finished():
         run.end_again()
         return
-    run.meter.begin()
+    run.meter.start()
     if run.progress.step == 0:
         run.validate()
     with StopRequest() as stop:

@@ -139,6 +139,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--val_every_nth", type=count, default=1, help="validate on every nth item only; 1: on all"
     )
     group.add_argument(
+        "--val_share",
+        type=number,
+        default=0.1,
+        help="share of the run's time that validations may take: where all items would take more, every validation "
+        "looks at the same fewer items, chosen by the seed; 0: all items, whatever it takes",
+    )
+    group.add_argument(
         "--early_stopping_patience",
         type=count,
         default=0,
@@ -200,6 +207,8 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
         problems.append(
             f"--early_stopping_patience {args.early_stopping_patience} needs validations; give a --val_freq above 0"
         )
+    if not 0 <= args.val_share < 1:
+        problems.append(f"--val_share is {args.val_share}; it is a share from 0 to below 1")
     problems += unknown_parts(args.freeze)
     if not args.out_weights.endswith(".weights"):
         problems.append(f"--out_weights {args.out_weights} must end in .weights")

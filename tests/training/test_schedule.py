@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.schedule import (
+    VALIDATION_COST,
+    affordable_items,
     frames_per_step,
     learning_rate,
+    n_validations,
     short_count,
     snapshots_passed,
     total_steps,
@@ -63,3 +66,26 @@ def test_every_snapshot_that_a_step_passes_is_taken():
 )
 def test_counts_are_written_as_users_write_them(n, text):
     assert short_count(n) == text
+
+
+@given(
+    total=st.integers(1, 3000),
+    val_freq=st.integers(0, 700),
+    begin=st.integers(0, 90),
+    switch=st.integers(0, 2000),
+)
+def test_validations_are_counted_as_they_come_due(total, val_freq, begin, switch):
+    due = sum(validation_due(step, val_freq, begin, switch) for step in range(1, total + 1))
+    end = 0 if validation_due(total, val_freq, begin, switch) else 1
+    assert 1 + due + end <= n_validations(total, val_freq, begin, switch) <= 2 + due
+
+
+@given(share=st.floats(0.01, 0.5), T=st.integers(16, 640), validations=st.integers(2, 300))
+def test_validations_of_a_long_run_take_their_share_and_of_a_short_one_enough_items(share, T, validations):
+    n_frames = 1_000_000_000
+    items = affordable_items(share, n_frames, T, validations)
+    seconds = items * T * validations * VALIDATION_COST  # a training frame being a second
+    assert seconds / (seconds + n_frames) <= share + 1e-9
+    more = seconds + T * validations * VALIDATION_COST
+    assert more / (more + n_frames) > share - 1e-9
+    assert affordable_items(share, 1000, T, validations) == 64

@@ -264,10 +264,10 @@ def test_frames_are_counted_as_the_policy_saw_them(
     seen = []
     original = MinecraftAgentPolicy.forward
 
-    def counting(self, obs, first, state_in):
+    def counting(self, obs, first, state_in, *goals):
         if torch.is_grad_enabled():
             seen.append(first.numel())
-        return original(self, obs, first, state_in)
+        return original(self, obs, first, state_in, *goals)
 
     monkeypatch.setattr(MinecraftAgentPolicy, "forward", counting)
     flags = [

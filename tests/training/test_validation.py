@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from data.minecraft_dataset import MinecraftDataset
 from steve1.checkpoints import load_model_file
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from training.validation import ValidationItems, validate
+from training.validation import ValidationItems, choose_items, share_out, validate
 
 MODEL = Path(__file__).resolve().parents[1] / "tiny_policy.json"
 
@@ -68,3 +68,50 @@ def test_validation_leaves_the_policy_in_training_mode(dataset, policy):
     policy.train()
     losses(policy, ValidationItems(dataset), 4)
     assert policy.training
+
+
+def test_the_pictures_are_encoded_once_for_all_three_losses(dataset, policy):
+    """And each loss is bit for bit what the policy says of that goal alone."""
+    pieces = []
+    policy.net.img_process.register_forward_pre_hook(lambda _, args: pieces.append(tuple(args[0].shape[:2])))
+    ours = losses(policy, ValidationItems(dataset), 100)
+    assert pieces == [(len(dataset), 8)] * 2
+
+    img, embeds, actions, firsts = next(iter(DataLoader(ValidationItems(dataset), batch_size=100)))
+    alone = {"loss/val": embeds["right"], "loss/val_shuffled": embeds["shuffled"]}
+    for tag, goals in {**alone, "loss/val_uncond": torch.zeros_like(embeds["right"])}.items():
+        state, total = policy.initial_state(len(dataset)), 0.0
+        for piece in (slice(0, 8), slice(8, 16)):
+            obs = {"img": img[:, piece], "mineclip_embed": goals[:, piece]}
+            with torch.no_grad():
+                (log_probs, _), state = policy(obs, firsts[:, piece], state)
+            taken = {name: value[:, piece] for name, value in actions.items()}
+            total -= policy.log_prob(log_probs, taken).double().sum().item()
+        assert ours[tag] == total / firsts.numel()
+
+
+def test_a_choice_of_items_depends_on_the_seed_alone_and_a_smaller_one_is_part_of_it():
+    few, more = choose_items(50, 10, seed=1), choose_items(50, 20, seed=1)
+    assert few == sorted(set(few))
+    assert len(few) == 10
+    assert set(few) < set(more)
+    assert few != choose_items(50, 10, seed=2)
+    assert choose_items(5, 8, seed=1) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("n", "processes"), [(7, 2), (8, 2), (1, 3), (5, 4)])
+def test_every_process_gets_as_many_items_and_each_item_counts_once(n, processes):
+    shares = [share_out(range(n), process, processes) for process in range(processes)]
+    assert len({len(items) for items, _ in shares}) == 1
+    counted = [item for items, counts in shares for item, c in zip(items, counts, strict=True) if c]
+    assert sorted(counted) == list(range(n))
+
+
+def test_items_that_do_not_count_change_nothing(dataset, policy):
+    items = ValidationItems(dataset)
+    filled = torch.utils.data.Subset(items, [*range(len(items)), 0, 0])
+    counting = [True] * len(items) + [False] * 2
+    loader = DataLoader(filled, batch_size=4)
+    padded = validate(Accelerator(cpu=True), policy, loader, 8, counting)
+    for tag, loss in losses(policy, items, 4).items():
+        assert padded[tag] == pytest.approx(loss, rel=1e-6)
