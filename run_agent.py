@@ -298,9 +298,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     groups = groups_of(episodes)
     print(tables.figures_table(groups, args.measures))
-    compared = tables.verdict_table(judge_groups(groups, args.measures))
-    if compared:
-        print(f"\n{compared}")
+    for table in (tables.matrix_table(groups), tables.verdict_table(judge_groups(groups, args.measures))):
+        if table:
+            print(f"\n{table}")
     for line in tables.losses(episodes):
         print(line)
     if any(episode.measured["lost"] for episode in episodes):

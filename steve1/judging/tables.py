@@ -111,7 +111,7 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
             "difference",
             "worlds",
             "p",
-            "over the other prompts",
+            "over others",
             "verdict",
         ]
     ]
@@ -136,15 +136,29 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
     return rows
 
 
+_SAID_ONCE = ("who", "against", "guidance", "worlds")  # where they are the same in all lines
+
+
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
     """The verdicts that tell most, a line each, and how many prompts win; empty where there is none."""
-    rows = verdict_rows(told(verdicts))
-    if len(rows) == 1:
+    heads, *rows = verdict_rows(told(verdicts))
+    if not rows:
         return ""
-    if len({row[2] for row in rows[1:]}) == 1:  # one agent plays in all
-        rows = [row[:2] + row[3:] for row in rows]
-    rows = [[_cut(row[0]), *row[1:]] for row in rows]
-    return "\n".join([aligned(rows), f"verdicts: {RULE}", *summary(verdicts)])
+    once = [name for name in _SAID_ONCE if len({row[heads.index(name)] for row in rows}) == 1]
+    shown = [i for i, name in enumerate(heads) if name not in (*once, "difference")]
+    lines = [[_cut(row[i]) for i in shown] for row in (heads, *rows)]
+    facts = [f"{name} {rows[0][heads.index(name)]}" for name in once]
+    return "\n".join(
+        filter(
+            None,
+            [
+                aligned(lines),
+                f"in all: {', '.join(facts)}" if facts else "",
+                f"verdicts: {RULE}",
+                *summary(verdicts),
+            ],
+        )
+    )
 
 
 def figures_table(groups: Sequence[Group], measures: Sequence[str]) -> str:
@@ -171,9 +185,9 @@ def figures_table(groups: Sequence[Group], measures: Sequence[str]) -> str:
 
 
 def matrix_table(groups: Sequence[Group]) -> str:
-    """Every prompt's mean (rows) of every prompt's own measure (columns); empty where none has one."""
+    """Every prompt's mean (rows) of every prompt's own measure (columns); empty where fewer than two have one."""
     columns = list(dict.fromkeys(group.own for group in groups if group.own))
-    if not columns:
+    if len(columns) < 2:
         return ""
     several = len({(group.player, group.cond_scale) for group in groups if group.kind != "no_goal"}) > 1
     lines = [["mean of", *columns]]

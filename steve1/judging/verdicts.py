@@ -193,7 +193,8 @@ def groups_of(episodes: Sequence[PlayedEpisode]) -> list[Group]:
         kind, setting = decides["kind"], tuple(decides.get(name) for name in _SETTING)
         goal = decides.get("goal_hash") if kind == "visual" else decides.get("prior_hash")
         asked = () if kind == "no_goal" else (decides["prompt"], goal, decides["cond_scale"])
-        key = (setting, decides["weights_hash"], about["label"], kind, *asked)
+        called = about["name"], about["behaviour"], about["label"]
+        key = (setting, decides["weights_hash"], *called, kind, *asked)
         group = groups.get(key)
         if group is None:
             own = own_measure(about["behaviour"], offered[decides["world"]])

@@ -54,15 +54,22 @@ def test_the_table_of_verdicts_says_the_rule_and_counts():
     assert lines[0].split("  ")[0] == "prompt"
     assert lines[1].endswith("wins")
     assert lines[2].endswith("not told apart")
-    assert "not corrected for how many comparisons" in lines[3]
-    assert lines[4] == (
+    assert lines[3] == "in all: who mine, against no goal, guidance 2, worlds 8"
+    assert "not corrected for how many comparisons" in lines[4]
+    assert lines[5] == (
         "1 of 2 prompts win their own measure against no goal; 1 of 2 have more of it than every other prompt"
     )
     assert "who" not in lines[0]
-    both = judge([*two_prompts(label="base"), *two_prompts()])
-    assert "who" in verdict_table(both).splitlines()[0]
-    assert [line.split(":")[0] for line in summary(both)] == ["base", "mine"]
     assert verdict_table([]) == ""
+
+
+def test_the_table_names_what_differs_from_line_to_line():
+    both = judge([*two_prompts(label="base"), *two_prompts()])
+    heads, *lines = verdict_table(both).splitlines()
+    assert "who" in heads
+    assert "against" in heads
+    assert "in all: guidance 2, worlds 8" in lines
+    assert [line.split(":")[0] for line in summary(both)] == ["base", "mine"]
 
 
 def test_figures_name_agents_scales_and_losses_where_there_are_any():
@@ -84,6 +91,7 @@ def test_the_matrix_has_every_prompt_by_every_own_measure():
     assert sky.split() == ["sky", "0.85*", "0.2"]
     assert inventory.split() == ["inventory", "0.1", "0.05*"]
     assert no_goal.split() == ["no", "goal", "0.05", "0.05"]
+    assert matrix_table(groups_of(two_prompts()[:8])) == ""
 
 
 def test_losses_name_prompt_and_seeds():

@@ -189,6 +189,17 @@ def test_visual_prompts_of_one_name_are_two_prompts():
     assert [len(group.episodes) for group in groups_of([*one, *two])] == [8, 8]
 
 
+def test_one_text_for_two_behaviours_is_two_prompts():
+    episodes = [
+        *played("tree", "logs_mined", FAR, prompt="go", looking_up=0.1),
+        *played("sky", "looking_up", FAR, prompt="go", logs_mined=0.1),
+    ]
+    assert [(group.name, group.own) for group in groups_of(episodes)] == [
+        ("tree", "logs_mined"),
+        ("sky", "looking_up"),
+    ]
+
+
 def test_a_measure_without_a_better_side_is_higher_or_lower():
     episodes = [*played("sky", "mean_pitch", [-80.0] * 8), *played("no_goal", "mean_pitch", [0.0] * 8)]
     assert words(episodes, ["mean_pitch"])["look at the sky", "mean_pitch", "no goal"] == "lower"
