@@ -1,6 +1,7 @@
-"""MineRL actions of many frames as arrays, and our own way to write them as lines of JSON.
+"""MineRL actions of many frames as arrays, and as lines of JSON.
 
-A line is ``{"camera": [pitch, yaw], "buttons": {name: 0|1, ...}}``, angles in degrees.
+A line of ours is ``{"camera": [pitch, yaw], "buttons": {name: 0|1, ...}}``, angles in degrees. MineRL's own action,
+``{"attack": 0, ..., "camera": [pitch, yaw]}``, is read as well, as JSON makes it of numpy's arrays and numbers.
 """
 
 from __future__ import annotations
@@ -8,14 +9,60 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from steve1.cli import UserError
 from steve1.vpt.actions import ENV_KEYS
 
+if TYPE_CHECKING:
+    from data.pairing import Clock
+
 BINARY_KEYS = tuple(sorted(ENV_KEYS))  # MineRL's own order
+_WANTED = (
+    'a line should be {"camera": [0.0, 1.5], "buttons": {"forward": 1, "attack": 0}}, or a MineRL action'
+)
+
+
+@dataclass
+class ActionLines:
+    """The actions of a recording.
+
+    ``kept``: int64 [n], numbers of the lines (from 0) that are not null; ``env_actions``: arrays [n];
+    ``cursor``: where the mouse is on the kept lines with an open screen, None elsewhere; ``n_lines``: all;
+    ``clocks``: what the lines say of their ticks, where that is more than one tick a line; ``notes``: sentences
+    about what in them is not as expected.
+    """
+
+    n_lines: int
+    kept: np.ndarray
+    env_actions: dict[str, np.ndarray]
+    cursor: list[tuple[float, float] | None]
+    clocks: list[Clock] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def rows(self, rows: Sequence[int]) -> ActionLines:
+        """Those of the kept lines alone that have these numbers among them."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        actions = {key: values[chosen] for key, values in self.env_actions.items()}
+        cursor = [self.cursor[row] for row in rows]
+        return ActionLines(self.n_lines, self.kept[chosen], actions, cursor, self.clocks, self.notes)
+
+
+def not_null(buttons: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """Numbers of the frames that are not null, int64 [n]: a key is pressed, or the view turns."""
+    return np.flatnonzero(buttons.any(axis=1) | (camera != 0).any(axis=1))
+
+
+def without_null_frames(env_actions: dict[str, np.ndarray]) -> ActionLines:
+    """Actions of all lines (arrays [T], MineRL's 23 keys and camera), without those that are null."""
+    buttons = np.stack([env_actions[key] for key in BINARY_KEYS], axis=1)
+    kept = not_null(buttons, env_actions["camera"])
+    return ActionLines(
+        len(buttons), kept, {key: values[kept] for key, values in env_actions.items()}, [None] * len(kept)
+    )
 
 
 def checked_actions(actions: Mapping[str, Any], n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,19 +129,42 @@ def _action_line(line: bytes | str | dict) -> tuple[dict[str, int], list[float]]
         parsed = line if isinstance(line, dict) else json.loads(line)
     except ValueError:
         raise ValueError("it is torn or not JSON") from None
-    if not isinstance(parsed, dict) or "camera" not in parsed or "buttons" not in parsed:
-        raise ValueError("camera or buttons is missing")
-    camera, buttons = parsed["camera"], parsed["buttons"]
+    if isinstance(parsed, dict) and len(parsed) == 1 and isinstance(parsed.get("action"), dict):
+        parsed = parsed["action"]
+    if not isinstance(parsed, dict) or "camera" not in parsed:
+        raise ValueError(f"camera or buttons is missing; {_WANTED}")
+    flat = "buttons" not in parsed and bool(set(parsed) & set(BINARY_KEYS))
+    if "buttons" not in parsed and not flat:
+        raise ValueError(f"camera or buttons is missing; {_WANTED}")
+    camera = parsed["camera"]
+    if isinstance(camera, list) and len(camera) == 1 and isinstance(camera[0], list):
+        camera = camera[0]
     if not isinstance(camera, list) or len(camera) != 2 or not all(is_number(angle) for angle in camera):
-        raise ValueError(f"camera must be two finite numbers [pitch, yaw], not {str(camera)[:40]}")
+        raise ValueError(
+            f"camera must be two finite numbers [pitch, yaw], not {str(parsed['camera'])[:40]}; {_WANTED}"
+        )
+    if flat:
+        # MineStudio's actions have a chat text besides; an empty one is no action.
+        buttons = {key: _alone(value) for key, value in parsed.items() if key != "camera"}
+        if buttons.get("chat") == "":
+            del buttons["chat"]
+    else:
+        buttons = parsed["buttons"]
     if not isinstance(buttons, dict):
-        raise ValueError("buttons must be an object of names and 0 or 1")
+        raise ValueError(f"buttons must be an object of names and 0 or 1; {_WANTED}")
     for key, value in buttons.items():
         if key not in BINARY_KEYS:
-            raise ValueError(f"buttons has the unknown name {key!r}")
-        if not isinstance(value, int) or value not in (0, 1):
-            raise ValueError(f"buttons.{key} must be 0 or 1, not {str(value)[:40]}")
-    return buttons, [float(angle) for angle in camera]
+            raise ValueError(f"{'the action' if flat else 'buttons'} has the unknown name {key!r}; {_WANTED}")
+        if not isinstance(value, (int, float)) or value not in (0, 1):
+            raise ValueError(
+                f"{'' if flat else 'buttons.'}{key} must be 0 or 1, not {str(value)[:40]}; {_WANTED}"
+            )
+    return {key: int(value) for key, value in buttons.items()}, [float(angle) for angle in camera]
+
+
+def _alone(value: Any) -> Any:
+    """The value of an array of one value, as numpy's arrays of no or one dimension become in JSON."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def is_number(value: Any) -> bool:

@@ -1,69 +1,46 @@
-"""One recording, a video and a line of JSON per frame, as frames and environment actions.
+"""One recording, a video and a line of JSON for each tick, as frames and environment actions, paired by time.
 
-The lines are OpenAI's contractor format (docs/formats.md) or our own (data/action_lines.py). Knows nothing
-of episodes. Departures from the published converter: camera angles stay floats, hotbar changes are seen
-before null frames are judged, and glitches of more than 180 degrees are filtered (docs/fidelity.md).
+The lines are OpenAI's contractor format (data/recorder_lines.py) or MineRL's actions (data/action_lines.py), told
+apart by the first one; a video without lines is labelled tick by tick. Knows nothing of episodes.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-import math
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.action_lines import BINARY_KEYS, as_dict, parse_action_lines
-from data.recording_options import DEGREES_PER_PIXEL, RecordingOptions
+from data.action_lines import BINARY_KEYS, ActionLines, parse_action_lines, without_null_frames
+from data.pairing import Clock, Paired, choose_clock, lengths_agree, pair
+from data.recorder_lines import parse_recorder_lines
+from data.recording_options import WINDOW, RecordingOptions
 from steve1.cli import UserError
+from steve1.config import FPS
 
-MAX_ANGLE = 180.0  # a larger turn within one frame is a glitch of the recorder
-CURSOR_HEIGHT = 720  # mouse.x and mouse.y are pixels of a window of this height
-MAX_POSITION = 1e6  # pixels; no window is as large
+if TYPE_CHECKING:
+    from data.timeline import Timeline
+    from data.video import Picture
+
+__all__ = ["ActionLines", "Recording", "RecordingWarning", "parse_actions", "read_lines", "read_recording"]
 
 DEFAULTS = RecordingOptions()
-
-_KEYBOARD = {
-    "escape": "ESC",
-    "s": "back",
-    "q": "drop",
-    "w": "forward",
-    **{str(n): f"hotbar.{n}" for n in range(1, 10)},
-    "e": "inventory",
-    "space": "jump",
-    "a": "left",
-    "d": "right",
-    "left.shift": "sneak",
-    "left.control": "sprint",
-    "f": "swapHands",
-}
-_COLUMN = {key: column for column, key in enumerate(BINARY_KEYS)}
-_KEY_COLUMNS = {f"key.keyboard.{name}": _COLUMN[key] for name, key in _KEYBOARD.items()}
-_MOUSE_COLUMNS = {0: _COLUMN["attack"], 1: _COLUMN["use"], 2: _COLUMN["pickItem"]}
-_HOTBAR_COLUMNS = [_COLUMN[f"hotbar.{n}"] for n in range(1, 10)]
+NULL, HOLE, SHORT = (
+    "null actions",
+    "the video has a hole there",
+    "the video is shorter than its actions, or damaged",
+)
+_WIDEST = 2.1  # times the height; the game at 16:9 is 1.78
 
 
 class RecordingWarning(UserWarning):
     """Part of a recording can't be used; the message says which and how much."""
-
-
-@dataclass
-class ActionLines:
-    """The actions of a recording.
-
-    ``kept``: int64 [n], numbers of the lines (from 0) that are not null; ``env_actions``: arrays [n];
-    ``cursor``: where the mouse is on the kept lines with an open screen, None elsewhere; ``n_lines``: all.
-    """
-
-    n_lines: int
-    kept: np.ndarray
-    env_actions: dict[str, np.ndarray]
-    cursor: list[tuple[float, float] | None]
 
 
 def parse_actions(
@@ -83,12 +60,13 @@ def parse_actions(
     Angles that are not finite count as glitches, like those of more than 180 degrees: they become 0. Raises
     :class:`~steve1.cli.UserError` naming the line and field where one is missing or of a wrong type.
     """
-    parsed = _parse(lines, legacy_int_camera, name, cursor=False)
+    options = RecordingOptions(legacy_int_camera=legacy_int_camera)
+    parsed = parse_recorder_lines(lines, options, name, cursor=False)
     return parsed.kept, parsed.env_actions
 
 
 def read_lines(jsonl_path: str | os.PathLike) -> Iterator[dict]:
-    """Yield a recording's lines as dicts, one at a time.
+    """Yield a recording's lines as dicts, one at a time, of a file in UTF-8, or in UTF-16 with its mark or without.
 
     A torn last line (of a recording that was cut off) ends the lines with a :class:`RecordingWarning`; any
     other line that is no JSON object raises :class:`~steve1.cli.UserError` naming the file and line.
@@ -101,33 +79,44 @@ def read_recording(
 ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     """Yield ``(frame, env_action)`` of each frame that is not null: uint8 [H, W, 3] RGB, and a MineRL action.
 
-    The mouse cursor is drawn where a screen is open. The video is decoded as it is consumed. Where it is
-    shorter than its lines, or a frame can't be decoded, the recording ends with a :class:`RecordingWarning`.
+    The mouse cursor is drawn where a screen is open. The video is decoded as it is consumed. Where a frame can't be
+    decoded, the recording ends; that and all else that can't be used is a :class:`RecordingWarning`.
     """
     recording = Recording.read(video_path, jsonl_path, options)
     actions = recording.actions.env_actions
-    for i, frame in enumerate(recording.frames()):
-        yield frame, {key: values[i].copy() for key, values in actions.items()}
+    for row, frame in recording.paired_frames():
+        yield frame, {key: values[row].copy() for key, values in actions.items()}
     for warning in recording.warnings:
         _warn(warning)
 
 
 class Recording:
-    """A video with its actions, one for each frame.
+    """A video with its actions, one for each tick of 1/20 s.
 
-    ``warnings`` (sentences about what can't be used), ``cuts`` (numbers of the kept frames before which a piece of
-    the recording is missing) and ``pairing`` (facts about how pictures and lines were paired, plain JSON) are complete
-    when ``frames()`` has been consumed; ``decoder`` says what decodes the pictures.
+    When ``frames()`` has been consumed these are complete: ``actions`` (those of the frames that it yielded),
+    ``warnings`` (sentences about what can't be used or isn't sure), ``cuts`` (numbers of the yielded frames before
+    which a piece of the recording is missing), ``dropped`` (reason -> lines without a frame) and ``pairing`` (how
+    pictures and lines were paired, plain JSON). ``decoder`` says what decodes the pictures.
     """
 
-    def __init__(self, video_path: str | os.PathLike, actions: ActionLines, actions_name: str) -> None:
+    def __init__(
+        self,
+        video_path: str | os.PathLike,
+        actions: ActionLines,
+        actions_name: str,
+        options: RecordingOptions = DEFAULTS,
+    ) -> None:
         from data.video import decoder_name
 
         self.video_path, self.actions, self.actions_name = Path(video_path), actions, actions_name
-        self.warnings: list[str] = []
+        self.options = options
+        self._labelled = False
+        self._sound: int | None = None  # pictures before the first that can't be decoded
+        self.warnings: list[str] = list(actions.notes)
         self.cuts: list[int] = []
-        self.decoder = decoder_name()
+        self.dropped: Counter[str] = Counter()
         self.pairing: dict[str, Any] = {}
+        self.decoder = decoder_name()
 
     @classmethod
     def read(
@@ -136,71 +125,264 @@ class Recording:
         jsonl_path: str | os.PathLike,
         options: RecordingOptions = DEFAULTS,
     ) -> Recording:
-        """A recording whose actions are contractor lines or our own, told apart by the first line."""
+        """A recording whose actions are contractor lines or MineRL's, told apart by the first line."""
         found: list[str] = []
-        actions = _parse_any(
-            _read_lines(jsonl_path, found.append), options.legacy_int_camera, Path(jsonl_path)
-        )
-        recording = cls(video_path, actions, Path(jsonl_path).name)
+        actions = _parse_any(_read_lines(jsonl_path, found.append), options, Path(jsonl_path))
+        recording = cls(video_path, actions, Path(jsonl_path).name, options)
         recording.warnings += found
         return recording
 
-    def frames(self, images: Iterable[np.ndarray] | None = None) -> Iterator[np.ndarray]:
-        """Yield the kept frames, uint8 [H, W, 3] RGB; ``images`` are all frames, by default the video's.
+    @classmethod
+    def label(
+        cls,
+        video_path: str | os.PathLike,
+        label: Callable[[Iterable[np.ndarray]], dict[str, np.ndarray]],
+        options: RecordingOptions = DEFAULTS,
+    ) -> Recording:
+        """A video without lines, whose ticks' pictures ``label`` gives actions: arrays [T], MineRL's keys and camera.
 
-        The mouse cursor is drawn into them where a screen is open. Raises
-        :class:`~steve1.cli.UserError` when the video can't be read at all.
+        The video is decoded once for that and once for ``frames()``.
         """
-        from blockworld.drawing.cursor import draw_cursor
-        from data.video import Undecodable, decode, video_info
+        nothing = {key: np.zeros(0, np.int64) for key in BINARY_KEYS}
+        unlabelled = cls(
+            video_path,
+            ActionLines(0, np.zeros(0, np.int64), {**nothing, "camera": np.zeros((0, 2))}, []),
+            "its labelling",
+            options,
+        )
+        ticks: list[int] = []
 
-        actions = self.actions
-        done = good = 0
-        damage = ""
+        def images() -> Iterator[np.ndarray]:
+            timeline = unlabelled._read_timeline()
+            n = len(timeline.times) if options.fps_as_ticks else round(timeline.seconds * FPS)
+            for paired in unlabelled._pair(timeline, np.arange(n)):
+                ticks.append(paired.row)
+                yield paired.picture.rgb()
+
+        labels = label(images())
+        kept = np.array(ticks, dtype=np.int64)
+        actions = without_null_frames(labels)
+        actions.kept = kept[actions.kept]
+        actions.n_lines = int(kept[-1]) + 1 if len(kept) else 0
+        recording = cls(video_path, actions, "its labelling", options)
+        recording._labelled = True
+        return recording
+
+    def frames(self, images: Iterable[np.ndarray] | None = None) -> Iterator[np.ndarray]:
+        """Yield the frames of the lines that are not null, uint8 [H, W, 3] RGB, by default from the video.
+
+        ``images``: instead, a picture for each line. The mouse cursor is drawn where a screen is open. Raises
+        :class:`~steve1.cli.UserError` when the video can't be read at all, or can't belong to the lines.
+        """
+        rows: list[int] = []
+        for row, image in self.paired_frames(images):
+            rows.append(row)
+            yield image
+        if len(rows) < len(self.actions.kept):
+            self.actions = self.actions.rows(rows)
+
+    def paired_frames(self, images: Iterable[np.ndarray] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """As :meth:`frames`, with the number among ``actions.kept`` that each frame belongs to."""
+        self.dropped[NULL] = self.actions.n_lines - len(self.actions.kept)
+        pictures = self._from_video() if images is None else enumerate(_chosen(images, self.actions.kept))
+        n = 0
+        for n, (row, image) in enumerate(pictures, 1):
+            if n == 1 and images is None:
+                self._look_at_shape(*image.shape[:2])
+            self._draw_cursor(image, row)
+            yield row, image
+        if images is not None and n < len(self.actions.kept):
+            self.dropped[SHORT] = len(self.actions.kept) - n
+            self.warnings.append(
+                f"{self.video_path}: pictures are missing for its last {self.dropped[SHORT]:,} lines"
+            )
+
+    def _from_video(self) -> Iterator[tuple[int, np.ndarray]]:
+        timeline = self._read_timeline()
+        if self.options.fps_as_ticks or self._labelled:
+            clock = Clock("line", np.arange(self.actions.n_lines))
+        else:
+            clock = self._clock(timeline)
+        # All lines are paired, also those without an action: a hole is one whatever was done in it.
+        rows = np.full(self.actions.n_lines, -1)
+        rows[self.actions.kept] = np.arange(len(self.actions.kept))
+        n = held = line = 0
+        cut = False
+        for paired in self._pair(timeline, clock.ticks):
+            self.dropped[HOLE] += int((rows[line : paired.row] >= 0).sum())
+            line, cut, row = paired.row + 1, cut or paired.cut, int(rows[paired.row])
+            if row < 0:
+                continue
+            if cut and n:
+                self.cuts.append(n)
+            n, held, cut = n + 1, held + paired.held, False
+            yield row, paired.picture.rgb()
+            if n == len(self.actions.kept):
+                break
+        self.dropped[SHORT] += int((rows[line:] >= 0).sum())
+        self._say_how(timeline, clock, held, self.actions.n_lines - line)
+
+    def _read_timeline(self) -> Timeline:
+        from data.timeline import read_timeline
+
+        timeline = read_timeline(self.video_path)
+        if not timeline.timed and not self.options.fps_as_ticks:
+            if not timeline.header_rate:
+                raise UserError(
+                    f"{self.video_path} does not say its frame rate; give --fps_as_ticks if a picture is a tick"
+                )
+            self.warnings.append(
+                f"{self.video_path} has no timestamps, so its pictures are taken to be {timeline.header_rate:g} a "
+                "second, as its header says"
+            )
+        return timeline
+
+    def _clock(self, timeline: Timeline) -> Clock:
+        """The lines' ticks. Raises UserError where they can't belong to the video."""
+        n, lines = len(timeline.times), self.actions.n_lines
+        one_each = timeline.ticks_exactly and n == lines
+        clock = choose_clock(lines, self.actions.clocks, timeline.seconds, one_each)
+        if lengths_agree(clock.length, timeline.seconds):
+            return clock
+        torn = choose_clock(lines, self.actions.clocks, timeline.announced, False)
+        if timeline.announced > timeline.seconds and lengths_agree(torn.length, timeline.announced):
+            return torn
+        ticks = round(timeline.seconds * FPS)
+        by = "" if clock.name == "line" else f" ({clock.length:,} ticks by their {clock.name})"
+        raise UserError(
+            f"{self.video_path} has {n:,} frames at {timeline.rate:.4g} a second ({ticks:,} ticks of 1/20 s), but "
+            f"{self.actions_name} has {lines:,} lines{by}; give --fps_as_ticks if each frame is one line's tick, or "
+            "leave this recording out"
+        )
+
+    def _pair(self, timeline: Timeline, ticks: np.ndarray) -> Iterator[Paired[Picture]]:
+        options = self.options
+        if options.fps_as_ticks:
+            times: Iterator[tuple[float, Picture]] = (
+                (i / FPS, p) for i, p in enumerate(self._sound_pictures())
+            )
+            return pair(ticks, times, 1 / FPS, len(timeline.times))
+        return pair(ticks, self._timed(timeline), timeline.last_seconds, options.max_hole_ticks)
+
+    def _sound_pictures(self) -> Iterator[Picture]:
+        from data.video import Undecodable, pictures
+
         try:
-            for good, image in enumerate(decode(self.video_path) if images is None else images, 1):
-                if done == len(actions.kept):
-                    break
-                if good - 1 < actions.kept[done]:
-                    continue
-                mouse = actions.cursor[done]
-                if mouse is not None:
-                    x, y = (int(value * image.shape[0] / CURSOR_HEIGHT) for value in mouse)
-                    draw_cursor(image, x, y)
-                done += 1
-                yield image
+            yield from pictures(self.video_path)
         except Undecodable as error:
-            good, damage = error.good, ", where a frame can't be decoded"
-        if done < len(actions.kept):
+            self._sound = error.good
+
+    def _timed(self, timeline: Timeline) -> Iterator[tuple[float, Picture]]:
+        first = last = None
+        for i, picture in enumerate(self._sound_pictures()):
+            if timeline.stored_times and picture.frame.time is not None:
+                first = picture.frame.time if first is None else first
+                seconds = picture.frame.time - first
+            elif i < len(timeline.times):
+                seconds = float(timeline.times[i])
+            else:
+                return
+            if last is not None and seconds < last:
+                raise UserError(
+                    f"{self.video_path}: its timestamps fall back from {last:.3f} s to {seconds:.3f} s; write it anew "
+                    "with ffmpeg -i IN -c copy OUT.mkv, or encode it again"
+                )
+            last = seconds
+            yield seconds, picture
+
+    def _say_how(self, timeline: Timeline, clock: Clock, held: int, left: int) -> None:
+        lines, name = self.actions.n_lines, self.actions_name
+        self.pairing = {
+            "resampled": not timeline.ticks_exactly and not self.options.fps_as_ticks,
+            "pictures": len(timeline.times),
+            "seconds": round(timeline.seconds, 3),
+            "pictures_a_second": round(timeline.rate, 3),
+            "lines": lines,
+            "by": "index"
+            if self.options.fps_as_ticks
+            else "time"
+            if timeline.timed
+            else "index at the header's rate",
+            "ticks_by": clock.name,
+            "ticks_left_out": clock.left_out,
+            "ticks_repeated": clock.repeated,
+            "frames_shown_again": held,
+            "max_hole_ticks": self.options.max_hole_ticks,
+        }
+        if clock.left_out or clock.repeated:
             self.warnings.append(
-                f"{self.video_path} ends after {good:,} frames{damage}, but {self.actions_name} has "
-                f"{actions.n_lines:,} lines: its last {actions.n_lines - good:,} lines are left out"
+                f"{name}: by its lines' {clock.name}, {clock.left_out:,} ticks were left out and {clock.repeated:,} "
+                "written again; each line has the picture of its tick"
             )
-        elif images is None and video_info(self.video_path).frames > actions.n_lines:
+        if self.dropped[HOLE]:
             self.warnings.append(
-                f"{self.video_path} has {video_info(self.video_path).frames:,} frames, but "
-                f"{self.actions_name} has {actions.n_lines:,} lines: the last frames are left out"
+                f"{self.video_path} has holes of more than {self.options.max_hole_ticks} ticks of 1/20 s "
+                f"(--max_hole_ticks): {self.dropped[HOLE]:,} lines in them are left out"
+            )
+        if self.dropped[SHORT]:
+            where = f"after {timeline.seconds:.2f} s"
+            if self._sound is not None:
+                where = f"after {self._sound:,} frames, where a frame can't be decoded"
+            self.warnings.append(
+                f"{self.video_path} ends {where}, but {name} has {lines:,} lines ({clock.length / FPS:.2f} s): its "
+                f"last {left:,} lines are left out"
+            )
+        elif (more := timeline.seconds - clock.length / FPS) > 1.5 / FPS and not self.options.fps_as_ticks:
+            self.warnings.append(
+                f"{self.video_path} lasts {timeline.seconds:.2f} s, but {name} has {lines:,} lines "
+                f"({clock.length / FPS:.2f} s): the video's last {more:.2f} s are left out"
+            )
+        elif self.options.fps_as_ticks and len(timeline.times) > lines:
+            self.warnings.append(
+                f"{self.video_path} has {len(timeline.times):,} pictures, but {name} has {lines:,} lines: the last "
+                f"{len(timeline.times) - lines:,} pictures are left out"
             )
 
+    def _look_at_shape(self, height: int, width: int) -> None:
+        if width < height or width > _WIDEST * height:
+            kind = "a portrait picture" if width < height else "very wide"
+            self.warnings.append(
+                f"{self.video_path} is {kind} ({width}x{height}), which is squeezed into a square as the game's 16:9 "
+                "is: cut it to the game's own picture with ffmpeg's crop if it is not the game alone"
+            )
 
-def _parse_any(lines: Iterator[dict], legacy_int_camera: bool, name: Path) -> ActionLines:
-    """Contractor lines or our own, told apart by the first line."""
+    def _draw_cursor(self, image: np.ndarray, row: int) -> None:
+        mouse = self.actions.cursor[row]
+        if mouse is None:
+            return
+        from blockworld.drawing.cursor import draw_cursor
+
+        height, width = image.shape[:2]
+        if self.options.window is None:  # the published formula: by the height alone
+            scale_x = scale_y = height / WINDOW[1]
+            x, y = (int(value * height / WINDOW[1]) for value in mouse)
+        else:
+            scale_x, scale_y = width / self.options.window[0], height / self.options.window[1]
+            x, y = int(mouse[0] * scale_x), int(mouse[1] * scale_y)
+        draw_cursor(image, x, y)
+
+
+def _chosen(images: Iterable[np.ndarray], kept: np.ndarray) -> Iterator[np.ndarray]:
+    wanted = iter(kept.tolist())
+    number = next(wanted, None)
+    for i, image in enumerate(images):
+        if number is None:
+            return
+        if i == number:
+            yield image
+            number = next(wanted, None)
+
+
+def _parse_any(lines: Iterator[dict], options: RecordingOptions, name: Path) -> ActionLines:
+    """Contractor lines or MineRL's actions, told apart by the first line."""
     first = next(lines, None)
     if first is None:
         raise UserError(f"{name} has no lines; record again, or remove it")
     every = _chain(first, lines)
-    if "mouse" in first or "keyboard" in first or not {"camera", "buttons"} & set(first):
-        return _parse(every, legacy_int_camera, name, cursor=True)
+    ours = {"camera", "buttons", "action", *BINARY_KEYS} & set(first)
+    if "mouse" in first or "keyboard" in first or not ours:
+        return parse_recorder_lines(every, options, name)
     return without_null_frames(parse_action_lines(list(every), name))
-
-
-def without_null_frames(env_actions: dict[str, np.ndarray]) -> ActionLines:
-    """Actions that come from elsewhere (arrays [T], MineRL's 23 keys and camera), with the same rule applied."""
-    buttons = np.stack([env_actions[key] for key in BINARY_KEYS], axis=1)
-    kept = _kept(buttons, env_actions["camera"])
-    return ActionLines(
-        len(buttons), kept, {key: values[kept] for key, values in env_actions.items()}, [None] * len(kept)
-    )
 
 
 def _chain(first: dict, rest: Iterator[dict]) -> Iterator[dict]:
@@ -208,137 +390,55 @@ def _chain(first: dict, rest: Iterator[dict]) -> Iterator[dict]:
     yield from rest
 
 
-def _kept(buttons: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Numbers of the frames that are not null, int64 [n]."""
-    return np.flatnonzero(buttons.any(axis=1) | (camera != 0).any(axis=1))
-
-
-def _parse(
-    lines: Iterable[dict], legacy_int_camera: bool, name: str | os.PathLike, cursor: bool
-) -> ActionLines:
-    pixels: list[tuple[float, float]] = []
-    pressed: list[tuple[int, int]] = []  # (line, column)
-    cursors: list[tuple[float, float] | None] = []
-    attack, slot = _MOUSE_COLUMNS[0], None
-    stuck = False
-    for i, line in enumerate(lines):
-        try:
-            mouse, keyboard = _field(line, "mouse", dict), _field(line, "keyboard", dict)
-            pixels.append((_number(mouse, "mouse.dy"), _number(mouse, "mouse.dx")))
-            new_buttons = _field(mouse, "mouse.newButtons", list)
-            columns = {
-                _column(_MOUSE_COLUMNS, b, "mouse.buttons") for b in _field(mouse, "mouse.buttons", list)
-            }
-            # The recorder may start with attack held down that nobody holds, until it is pressed anew.
-            stuck = new_buttons == [0] if i == 0 else stuck and 0 not in new_buttons
-            if stuck:
-                columns.discard(attack)
-            columns |= {
-                _column(_KEY_COLUMNS, k, "keyboard.keys") for k in _field(keyboard, "keyboard.keys", list)
-            }
-            now = _slot(line)
-            if now is not None:
-                if slot is not None and now != slot:
-                    columns.add(_HOTBAR_COLUMNS[now])
-                slot = now
-            pressed.extend((i, column) for column in columns if column is not None)
-            cursors.append(_mouse_position(line, mouse) if cursor else None)
-        except _Wrong as wrong:
-            raise UserError(
-                f"{name}, line {i + 1}: {wrong}; leave this recording out, or mend the line"
-            ) from None
-    n = len(pixels)
-    buttons = np.zeros((n, len(BINARY_KEYS)), dtype=np.int64)
-    if pressed:
-        buttons[tuple(np.array(pressed).T)] = 1
-    camera = np.array(pixels, dtype=np.float64).reshape(n, 2) * DEGREES_PER_PIXEL
-    camera[~(np.abs(camera) <= MAX_ANGLE)] = 0  # true for NaN as well
-    if legacy_int_camera:
-        camera = np.trunc(camera)
-    kept = _kept(buttons, camera)
-    return ActionLines(n, kept, as_dict(buttons[kept], camera[kept]), [cursors[i] for i in kept])
-
-
-class _Wrong(Exception):
-    """A line is not as it should be; the message names the field."""
-
-
-def _field(holder: Any, name: str, kind: type) -> Any:
-    """The field of ``holder`` that is called by the last part of ``name``, which must be a ``kind``."""
-    if not isinstance(holder, dict):
-        raise _Wrong(f"it is a JSON {type(holder).__name__}, not an object")
-    key = name.rpartition(".")[2]
-    if key not in holder:
-        raise _Wrong(f"{name} is missing")
-    if not isinstance(holder[key], kind):
-        raise _Wrong(f"{name} should be a {_WORDS[kind]}, not {json.dumps(holder[key], default=str)[:40]}")
-    return holder[key]
-
-
-_WORDS = {dict: "JSON object", list: "list", bool: "true or false"}
-
-
-def _number(holder: dict, name: str) -> float:
-    key = name.rpartition(".")[2]
-    value = holder.get(key)
-    if key not in holder:
-        raise _Wrong(f"{name} is missing")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Wrong(f"{name} should be a number, not {json.dumps(value, default=str)[:40]}")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def _column(table: dict, value: Any, name: str) -> int | None:
-    """The column of a pressed key or mouse button, None for those that mean nothing here."""
-    wanted = str if table is _KEY_COLUMNS else int
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        raise _Wrong(f"{name} holds {json.dumps(value, default=str)[:40]}")
-    return table.get(value)
-
-
-def _slot(line: dict) -> int | None:
-    """The selected hotbar slot; early recordings (6.x) don't say."""
-    if "hotbar" not in line:
-        return None
-    slot = line["hotbar"]
-    if isinstance(slot, bool) or not isinstance(slot, int) or not 0 <= slot <= 8:
-        raise _Wrong(f"hotbar should be 0 to 8, not {json.dumps(slot, default=str)[:40]}")
-    return slot
-
-
-def _mouse_position(line: dict, mouse: dict) -> tuple[float, float] | None:
-    if not _field(line, "isGuiOpen", bool):
-        return None
-    x, y = _number(mouse, "mouse.x"), _number(mouse, "mouse.y")
-    # Far outside of any window, or not finite: no cursor is to be seen.
-    return (x, y) if abs(x) < MAX_POSITION and abs(y) < MAX_POSITION else None
-
-
 def _read_lines(jsonl_path: str | os.PathLike, warn: Callable[[str], None]) -> Iterator[dict]:
-    torn, blank = 0, False  # the first line that is no JSON, which nothing may follow
-    with open(jsonl_path, "rb") as file:
-        for number, raw in enumerate(file, 1):
+    torn, blank, reason = 0, False, ""  # the first line that is no JSON, which nothing may follow
+    number = 0
+    try:
+        for number, raw in enumerate(_raw_lines(jsonl_path), 1):
             if torn:
                 if raw.strip():
                     raise UserError(
-                        f"{jsonl_path}, line {torn}: it is torn or not JSON; leave this recording out, or mend it"
+                        f"{jsonl_path}, line {torn}: {reason}; leave this recording out, or mend it"
                     )
                 continue
             try:
-                line = json.loads(raw.decode("utf-8"))
-            except (ValueError, RecursionError):
-                torn, blank = number, not raw.strip()
+                line = json.loads(raw.decode("utf-8") if isinstance(raw, bytes) else raw)
+            except (ValueError, RecursionError) as error:
+                torn, blank, reason = number, not raw.strip(), "it is torn or not JSON"
+                if isinstance(error, UnicodeDecodeError):
+                    reason = (
+                        f"it is no UTF-8 text (byte {raw[error.start]:#04x}), or torn; save the file as UTF-8"
+                    )
                 continue
             if not isinstance(line, dict):
                 raise UserError(
                     f"{jsonl_path}, line {number}: it is no JSON object; leave this recording out"
                 )
             yield line
+    except UnicodeError as error:
+        raise UserError(
+            f"{jsonl_path}, after line {number}: it is no text in UTF-16 ({error}); save the file as UTF-8"
+        ) from None
     if torn and not blank:
         warn(f"{jsonl_path}: its last line ({torn:,}) is torn, so the recording ends before it")
+
+
+def _raw_lines(path: str | os.PathLike) -> Iterator[bytes | str]:
+    """The lines of a file in UTF-8 as bytes, without the mark that an editor put first; those in UTF-16 as text."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            coding = "utf-16"
+        elif start[1:2] == b"\0" == start[3:4] and start[:1] == b"{" and start[2:3] != b"\0":
+            coding = "utf-16-le"
+        elif start[:1] == b"\0" == start[2:3] and start[1:2] == b"{" and start[3:4] != b"\0":
+            coding = "utf-16-be"
+        else:
+            file.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
+            yield from file
+            return
+    with open(path, encoding=coding) as text:
+        yield from text
 
 
 def _warn(message: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import io
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
+from data.pictures import BT601, FULL_RANGE, PictureReader
 from steve1.cli import UserError
 from steve1.config import FPS
 
@@ -32,7 +33,7 @@ _X264 = {
     "sc_threshold": "0",
     "x264-params": "cabac=0:aq-mode=0:8x8dct=0",
 }
-_FULL_RANGE, _BT601 = 2, 5
+_REORDERED = 8  # pictures that a damaged one may spoil before it is shown; H.264 allows 16, encoders use 4
 
 
 def decoder_name() -> str:
@@ -60,7 +61,7 @@ class VideoWriter:
         stream.options = dict(_X264)
         context = stream.codec_context
         context.thread_count, context.gop_size = 1, KEYFRAME_EVERY
-        context.color_range, context.colorspace = _FULL_RANGE, _BT601
+        context.color_range, context.colorspace = FULL_RANGE, BT601
         self._stream = stream
 
     def add(self, frame: np.ndarray) -> None:
@@ -68,7 +69,7 @@ class VideoWriter:
         # OpenCV's YCrCb is BT.601 at full range, and faster than libswscale.
         y, cr, cb = cv2.split(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2YCrCb))
         picture = av.VideoFrame.from_ndarray(np.stack((y, cb, cr)), format="yuv444p")
-        picture.color_range, picture.colorspace = _FULL_RANGE, _BT601
+        picture.color_range, picture.colorspace = FULL_RANGE, BT601
         self._container.mux(self._stream.encode(picture))
 
     def close(self) -> None:
@@ -83,45 +84,49 @@ class VideoWriter:
         self._container.close()
 
 
+class Picture:
+    """A decoded picture of a video; it is converted when it is asked for, once."""
+
+    def __init__(self, frame: av.VideoFrame, reader: PictureReader) -> None:
+        self.frame, self._reader = frame, reader
+        self._image: np.ndarray | None = None
+
+    def rgb(self) -> np.ndarray:
+        """The picture as a person sees it, uint8 [H, W, 3] RGB, a new array each time. Raises UserError."""
+        if self._image is None:
+            self._image = self._reader.rgb(self.frame)
+        return self._image.copy()
+
+
 def decode(path: str | os.PathLike, content: bytes | None = None) -> Iterator[np.ndarray]:
-    """Yield a video's frames in order as uint8 [H, W, 3] RGB, one at a time, up to the first undecodable one.
+    """Yield a video's pictures in order as uint8 [H, W, 3] RGB, one at a time, up to the first undecodable one.
 
     ``content``: the video itself, where it does not lie in a file of its own; ``path`` is then its name in errors.
-    Raises :class:`Undecodable` there (it says how many frames were good), :class:`UserError` when the file
-    is no video at all.
+    Raises :class:`Undecodable` there (it says how many were good), :class:`UserError` when the file is no video at
+    all, or holds pictures that can't be converted rightly.
     """
-    return (image for _, image in _decode_timed(path, content))
+    return (picture.rgb() for picture in pictures(path, content))
 
 
-def decode_resampled(path: str | os.PathLike, fps: int = FPS) -> Iterator[np.ndarray]:
-    """As :func:`decode`, at another frame rate: at each tick of ``1/fps`` s the frame that is shown then."""
-    rate = video_info(path).fps
-    shown = None
-    tick, end = 0, 0.0
-    for seconds, image in _decode_timed(path):
-        while shown is not None and tick / fps < seconds - 1e-6:
-            yield shown.copy()
-            tick += 1
-        shown, end = image, seconds + 1 / rate
-    while shown is not None and tick / fps < end - 1e-6:
-        yield shown.copy()
-        tick += 1
-
-
-def _decode_timed(
-    path: str | os.PathLike, content: bytes | None = None
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Pairs of seconds since the first frame, and frame."""
-    with _opened(path, content) as container:
+def pictures(path: str | os.PathLike, content: bytes | None = None) -> Iterator[Picture]:
+    """As :func:`decode`, but for converting them to RGB."""
+    with opened(path, content) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        convert = VideoReformatter()
-        first = None
-        for good, frame in enumerate(_frames(container, stream)):
+        reader = PictureReader(stream, path)
+        # Where pictures are decoded in another order than they are shown in, some that come before a damaged one
+        # were made from it, so they are held back until it is known to be sound.
+        held: deque[av.VideoFrame] = deque()
+        good = 0
+        for frame in _frames(container, stream):
             if frame is None:
                 raise Undecodable(path, good)
-            first = frame.time if first is None else first
-            yield (frame.time or 0.0) - (first or 0.0), _rgb(frame, convert)
+            held.append(frame)
+            if len(held) > (_REORDERED if stream.codec_context.has_b_frames else 0):
+                good += 1
+                yield Picture(held.popleft(), reader)
+        for frame in held:
+            yield Picture(frame, reader)
 
 
 class Undecodable(UserError):
@@ -144,20 +149,10 @@ class VideoInfo:
 
 def video_info(path: str | os.PathLike) -> VideoInfo:
     """Read a video's header. Raises :class:`UserError` when the file is no video."""
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.base_rate or stream.guessed_rate
         return VideoInfo(float(rate or 0), stream.frames, stream.width, stream.height)
-
-
-def frame_times(path: str | os.PathLike) -> np.ndarray:
-    """The times of all frames in seconds, in order, counted from the first one: float64 [n]."""
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        times = sorted(p.pts for p in _packets(container, stream))
-        if not times:
-            return np.zeros(0)
-        return (np.array(times, dtype=np.float64) - times[0]) * float(stream.time_base)
 
 
 class FrameIndex:
@@ -165,11 +160,11 @@ class FrameIndex:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
-        with _opened(path) as container:
+        with opened(path) as container:
             stream = container.streams.video[0]
             entries = _index_entries(stream)
             if entries is None:
-                entries = [(p.pts, p.is_keyframe) for p in _packets(container, stream)]
+                entries = [(p.pts, p.is_keyframe) for p in packets(container, stream) if p.pts is not None]
         self._pts = sorted(pts for pts, _ in entries)
         self._keys = sorted(pts for pts, key in entries if key)
 
@@ -188,24 +183,29 @@ class FrameIndex:
         wanted = self._pts[start:stop]
         before = bisect.bisect_right(self._keys, wanted[0]) - 1
         done = 0
-        with _opened(self.path) as container:
+        with opened(self.path) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             container.seek(self._keys[before] if before >= 0 else self._pts[0], stream=stream)
-            convert = VideoReformatter()
+            reader = PictureReader(stream, self.path)
             for frame in _frames(container, stream):
                 if frame is not None and (frame.pts is None or frame.pts < wanted[done]):
                     continue
                 if frame is None or frame.pts > wanted[done]:
                     break
-                _rgb_into(frame, out[done], convert)
+                image = reader.rgb(frame)
+                if image.shape == out.shape[1:]:
+                    out[done] = image
+                else:
+                    cv2.resize(image, out.shape[2:0:-1], dst=out[done], interpolation=cv2.INTER_LINEAR)
                 done += 1
                 if done == len(wanted):
                     return
         raise Undecodable(self.path, start + done)
 
 
-def _opened(path: str | os.PathLike, content: bytes | None = None):
+def opened(path: str | os.PathLike, content: bytes | None = None):
+    """The container of a video, to be closed by the caller. Raises UserError when the file is no video."""
     if content is None and not os.path.exists(path):
         raise FileNotFoundError(2, "no such file", str(path))
     try:
@@ -241,10 +241,11 @@ def _frames(container, stream) -> Iterator[av.VideoFrame | None]:
         yield None
 
 
-def _packets(container, stream) -> Iterator:
+def packets(container, stream) -> Iterator:
+    """The packets of the pictures that are shown, in the order of decoding, up to a torn end."""
     try:
         for packet in container.demux(stream):
-            if packet.size and packet.pts is not None and not packet.is_discard:
+            if packet.size and not packet.is_discard:
                 yield packet
     except av.FFmpegError:
         return  # what is missing at a torn end shows as a shorter video
@@ -262,28 +263,3 @@ def _index_entries(stream) -> list[tuple[int, bool]] | None:
     if not entries:
         return None
     return [(entry.timestamp, entry.is_keyframe) for entry in entries if not entry.is_discard]
-
-
-def _rgb(frame: av.VideoFrame, convert: VideoReformatter) -> np.ndarray:
-    image = np.empty((frame.height, frame.width, 3), dtype=np.uint8)
-    _rgb_into(frame, image, convert)
-    return image
-
-
-def _rgb_into(frame: av.VideoFrame, out: np.ndarray, convert: VideoReformatter) -> None:
-    if out.shape[:2] != (frame.height, frame.width):
-        size = (out.shape[1], out.shape[0])
-        cv2.resize(_rgb(frame, convert), size, dst=out, interpolation=cv2.INTER_LINEAR)
-        return
-    full_444 = frame.format.name in ("yuv444p", "yuvj444p") and frame.color_range == _FULL_RANGE
-    if full_444 and frame.colorspace == _BT601:
-        y, cb, cr = (_plane(plane, frame.width) for plane in frame.planes)
-        cv2.cvtColor(cv2.merge((y, cr, cb)), cv2.COLOR_YCrCb2RGB, dst=out)
-    else:
-        # One converter for all frames: making a new one costs more than converting.
-        plane = convert.reformat(frame, format="rgb24").planes[0]
-        out[:] = _plane(plane, 3 * frame.width).reshape(out.shape)
-
-
-def _plane(plane, width: int) -> np.ndarray:
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, :width]

@@ -17,6 +17,7 @@ stopped, and tries again what has changed since.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -76,81 +77,40 @@ class OwnRecordings(Source):
             raise Broken(
                 f"{entry.video} has no actions beside it; add actions.jsonl, or give --idm_model and --idm_weights"
             )
-        recording, images = self._labelled(entry) if labelled else self._read(entry)
+        idm = self._loaded_idm() if labelled else None
+        with blamed():
+            recording = self._read(entry) if idm is None else self._label(entry, idm)
         metadata = {
             "source": printable(entry.origin),
             "source_bytes": entry.bytes(),
             "actions": "inverse dynamics model" if labelled else printable(entry.actions or ""),
-            "resampled_to_20_hz": images is not None,
             "settings": self._reading(),
         }
-        yield RecordingPiece(entry.name, recording, metadata, labelled, images)
+        yield RecordingPiece(entry.name, recording, metadata, labelled)
 
     def _reading(self) -> dict[str, Any]:
         return asdict(recording_options(self._args))
 
-    def _read(self, entry: Recorded) -> tuple[Recording, Iterator | None]:
+    def _read(self, entry: Recorded) -> Recording:
         from data.contractor import Recording
 
-        with blamed():
-            images, resampled = _images(entry, self._args.fps_as_ticks)
-            options = with_recorders_options(recording_options(self._args), entry.options)
-            recording = Recording.read(entry.video, entry.actions or "", options)
-            if resampled:
-                _check_ticks(entry, recording.actions.n_lines)
-        return recording, images
+        options = with_recorders_options(recording_options(self._args), entry.options)
+        return Recording.read(entry.video, entry.actions or "", options)
 
-    def _labelled(self, entry: Recorded) -> tuple[Recording, Iterator | None]:
-        from data.contractor import Recording, without_null_frames
-        from data.generation.label_with_idm import label_frames, load_idm
-        from data.video import Undecodable, decode
+    def _label(self, entry: Recorded, idm: InverseActionPolicy) -> Recording:
+        from data.contractor import Recording
+        from data.generation.label_with_idm import label_frames
 
+        return Recording.label(
+            entry.video, functools.partial(label_frames, idm), recording_options(self._args)
+        )
+
+    def _loaded_idm(self) -> InverseActionPolicy:
         if self._idm is None:
+            from data.generation.label_with_idm import load_idm
+
             self._idm = load_idm(self._args.idm_model, self._args.idm_weights)
-        damaged: list[str] = []
-
-        def sound() -> Iterator:
-            try:
-                yield from _images(entry, self._args.fps_as_ticks)[0] or decode(entry.video)
-            except Undecodable as error:
-                damaged.append(f"{error}; what follows it is left out")
-
-        with blamed():
-            recording = Recording(
-                entry.video, without_null_frames(label_frames(self._idm, sound())), "its labelling"
-            )
-            images = _images(entry, self._args.fps_as_ticks)[0]
-        recording.warnings += damaged
-        return recording, images
-
-
-def _images(entry: Recorded, fps_as_ticks: bool) -> tuple[Iterator | None, bool]:
-    from data.video import decode_resampled, video_info
-    from steve1.cli import UserError
-    from steve1.config import FPS
-
-    info = video_info(entry.video)
-    resampled = not fps_as_ticks and abs(info.fps - FPS) > 0.01
-    if resampled and not info.fps:
-        raise UserError(
-            f"{entry.video} does not say its frame rate; give --fps_as_ticks if a frame is a tick"
-        )
-    return (decode_resampled(entry.video), True) if resampled else (None, False)
-
-
-def _check_ticks(entry: Recorded, n_lines: int) -> None:
-    """A line of actions is a tick of 1/20 s: their number must fit the video's duration."""
-    from data.video import frame_times, video_info
-    from steve1.cli import UserError
-    from steve1.config import FPS
-
-    times, fps = frame_times(entry.video), video_info(entry.video).fps
-    ticks = round((times[-1] + 1 / fps) * FPS) if len(times) else 0
-    if abs(n_lines - ticks) > max(2, 0.02 * ticks):
-        raise UserError(
-            f"{entry.video} has {len(times):,} frames at {fps:g} a second ({ticks:,} ticks of 1/20 s), but "
-            f"{entry.actions} has {n_lines:,} lines; give --fps_as_ticks if each frame is one line's tick"
-        )
+        return self._idm
 
 
 @entry_point

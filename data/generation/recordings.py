@@ -89,14 +89,12 @@ class RecordingPiece:
         recording: Recording,
         metadata: dict,
         labelled: bool = False,
-        images: Iterator | None = None,
     ) -> None:
-        self._images = images
         self.name, self._recording, self._metadata, self._labelled = name, recording, metadata, labelled
         self.expected = len(recording.actions.kept)
 
     def frames(self) -> Iterator[np.ndarray]:
-        return blamed_frames(self._recording.frames(self._images))
+        return blamed_frames(self._recording.frames())
 
     def finish(self, n: int) -> tuple[dict, dict]:
         actions = self._recording.actions
@@ -104,6 +102,7 @@ class RecordingPiece:
         known = {
             "recorded_frames": actions.n_lines,
             "warnings": [printable(warning) for warning in its.warnings],
+            "resampled_to_20_hz": its.pairing["resampled"],
             "cuts": its.cuts,
             "pairing": its.pairing,
             "decoder": its.decoder,
@@ -111,13 +110,10 @@ class RecordingPiece:
         return {key: values[:n] for key, values in actions.env_actions.items()}, {**self._metadata, **known}
 
     def told(self, n: int | None) -> Told:
-        actions, warnings = self._recording.actions, tuple(self._recording.warnings)
+        warnings = tuple(self._recording.warnings)
         if n is None:
             return Told(warnings=warnings)
-        dropped = (
-            ("null actions", actions.n_lines - len(actions.kept)),
-            ("the video is shorter than its actions, or damaged", len(actions.kept) - n),
-        )
+        dropped = tuple(self._recording.dropped.items())
         return Told(warnings=warnings, dropped=dropped, labelled=self._labelled)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tiny_recordings import contractor_line, make_video, number_of, write_lines
 
 from data.contractor import RecordingWarning, parse_actions, read_lines, read_recording
+from data.recording_options import RecordingOptions
 from steve1.cli import UserError
 
 RECORDING = VECTORS / "contractor_recording.jsonl"
@@ -178,16 +179,36 @@ def test_the_cursor_is_drawn_where_a_screen_is_open(tmp_path):
     assert (np.abs(after[111, 65].astype(int) - 96) < 9).all()
 
 
-def test_a_video_shorter_than_its_lines_ends_the_recording(tmp_path):
-    paths = recording(tmp_path, [contractor_line(["w"])] * 30, n_frames=20)
-    with pytest.warns(RecordingWarning, match="ends after 20 frames.*last 10 lines are left out"):
-        assert len(list(read_recording(*paths))) == 20
+@pytest.mark.parametrize("n_frames", [60, 58])
+def test_a_video_that_ends_a_little_before_its_lines_ends_the_recording(tmp_path, n_frames):
+    paths = recording(tmp_path, [contractor_line(["w"])] * 60, n_frames)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert len(list(read_recording(*paths))) == n_frames
+    assert [str(one.message) for one in said] == [
+        f"{paths[0]} ends after 2.90 s, but r.jsonl has 60 lines (3.00 s): its last 2 lines are left out"
+    ][: 60 - n_frames]
 
 
-def test_a_longer_video_is_said(tmp_path):
-    paths = recording(tmp_path, [contractor_line(["w"])] * 20, n_frames=30)
-    with pytest.warns(RecordingWarning, match="30 frames.*20 lines"):
-        assert len(list(read_recording(*paths))) == 20
+def test_a_video_that_is_a_little_longer_is_said(tmp_path):
+    paths = recording(tmp_path, [contractor_line(["w"])] * 60, n_frames=62)
+    with pytest.warns(
+        RecordingWarning, match=r"lasts 3\.10 s.*60 lines \(3\.00 s\): the video's last 0\.10 s"
+    ):
+        assert len(list(read_recording(*paths))) == 60
+
+
+@pytest.mark.parametrize("n_frames", [57, 63, 20, 180])
+def test_a_video_of_another_length_is_refused_with_both_figures_unless_told(tmp_path, n_frames):
+    paths = recording(tmp_path, [contractor_line(["w"])] * 60, n_frames)
+    says = (
+        rf"{n_frames} frames at 20 a second \({n_frames} ticks .* r\.jsonl has 60 lines; give --fps_as_ticks"
+    )
+    with pytest.raises(UserError, match=says):
+        next(read_recording(*paths))
+    with pytest.warns(RecordingWarning, match="are left out"):
+        found = list(read_recording(*paths, RecordingOptions(fps_as_ticks=True)))
+    assert [number_of(frame) for frame, _ in found] == list(range(min(60, n_frames)))
 
 
 def index_first(tmp_path):

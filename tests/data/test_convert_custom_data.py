@@ -164,13 +164,13 @@ def test_one_bad_recording_does_not_stop_the_others(tmp_path, convert, capsys):
 
 
 def test_a_video_shorter_than_its_actions_is_said(tmp_path, convert, capsys):
-    make_video(tmp_path / "in/a/video.mp4", range(40))
+    make_video(tmp_path / "in/a/video.mp4", range(N - 2))
     write_lines(tmp_path / "in/a/actions.jsonl", lines())
     (episode,) = convert()
-    assert len(episode) == 32
+    assert len(episode) == 36
     said = capsys.readouterr().out
-    assert "its last 8 lines are left out" in said
-    assert "dropped frames: 6, the video is shorter" in said
+    assert "its last 2 lines are left out" in said
+    assert "dropped frames: 2, the video is shorter" in said
 
 
 def test_videos_without_actions_are_labelled(tmp_path, convert, capsys, monkeypatch):

@@ -290,12 +290,12 @@ def test_lengths_that_are_not_the_truth_are_listed(tmp_path, convert, server, mo
 def test_recordings_that_end_early_are_listed(tmp_path, convert, server):
     lines = server.root / "data/a.jsonl"
     lines.write_bytes(lines.read_bytes()[:-20])
-    make_video(server.root / "data/b.mp4", range(N - 9))
+    make_video(server.root / "data/b.mp4", range(N - 2))
     assert convert(*address(server), "--num_episodes", "0") == ["a", "b", "c"]
     shortened = report(tmp_path, "shortened")
     assert shortened.keys() == {"a", "b"}
     assert "its last line (40) is torn" in shortened["a"][0]
-    assert "ends after 31 frames" in shortened["b"][0]
+    assert "ends after 1.90 s" in shortened["b"][0]
 
 
 def test_what_killed_runs_left_of_these_recordings_is_removed(tmp_path, convert, server):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_recordings import make_video, number_of, numbered_frame
 
-from data.video import FrameIndex, Undecodable, VideoWriter, decode, decode_resampled, frame_times, video_info
+from data.video import FrameIndex, Undecodable, VideoWriter, decode, video_info
 from steve1.cli import UserError
 
 
@@ -94,18 +94,6 @@ def test_reading_beyond_the_end_says_where_it_ends(tmp_path):
     with pytest.raises(Undecodable) as error:
         read(index, 3, 6)
     assert error.value.good == 5
-
-
-def test_resampling_shows_at_each_tick_what_is_seen_then(tmp_path):
-    faster = make_video(tmp_path / "fast.mp4", range(60), fps=30)
-    assert [number_of(frame) for frame in decode_resampled(faster)] == [
-        int(k * 1.5 + 1e-6) for k in range(40)
-    ]
-    slower = make_video(tmp_path / "slow.mkv", range(10), fps=10)
-    assert [number_of(frame) for frame in decode_resampled(slower)] == [k // 2 for k in range(20)]
-    assert len(frame_times(faster)) == 60
-    assert frame_times(slower)[-1] == pytest.approx(0.9)
-    assert video_info(faster).fps == 30
 
 
 def test_files_that_are_no_video_are_named(tmp_path):
