@@ -31,6 +31,7 @@ PRIOR_EPOCHS=30
 VIDEO_FRAMES=300           # frames of each film
 SEEDS=16                   # worlds that each prompt is judged in
 JUDGED_FRAMES=200          # frames played in each
+BEHAVIOURS=sky,dig,tree,seeds,explore,swim,inventory    # prompts that are judged: what the players show
 GUIDANCE=2                 # scale of classifier-free guidance; 2 steered better than 6 here
 if $TENTH; then
     RECORDINGS=6; RECORDING_FRAMES=500; MINECLIP_STEPS=40; VAL_FRAMES=400
@@ -95,10 +96,11 @@ films() {
         --custom_text_prompt "look at the sky" "dig as far as possible" "open inventory" "go explore" \
         --seed 1000000 --save_dirpath "$Q/generated_videos" --report "$Q/films.html"
 }
-steering() {
-    python benchmarks/steering.py --in_model "$MODEL" --in_weights "$POLICY" --prior_weights "$PRIOR" \
-        --mineclip_weights "$MINECLIP" --n_seeds "$SEEDS" --gameplay_length "$JUDGED_FRAMES" --cond_scale "$GUIDANCE" \
-        --out "$Q/steering.json"
+judge() {
+    python run_agent.py --env blockworld --in_model "$MODEL" --in_weights "$POLICY" --prior_weights "$PRIOR" \
+        --mineclip_weights "$MINECLIP" --device cpu --behaviours "$BEHAVIOURS" --no_goal --cond_scale "$GUIDANCE" \
+        --seed 1000000 --num_seeds "$SEEDS" --gameplay_length "$JUDGED_FRAMES" --num_envs 16 --processes 2 --no_films \
+        --save_dirpath "$Q/judged" --report "$Q/judged.html"
 }
 
 stage "1/8 Record scripted players in BlockWorld"               record
@@ -108,12 +110,13 @@ stage "4/8 Script 2: training and validation lists"             sampling
 stage "5/8 Script 3: train the policy"                          policy
 stage "6/8 Script 4: train the prior"                           prior
 stage "7/8 Film the agent on four prompts"                      films
-stage "8/8 Judge: prompts against the agent without a goal"     steering
+stage "8/8 Judge: prompts against the agent without a goal"     judge
 python benchmarks/quickstart_report.py --data_root "$Q"
 
 cat <<END
 
 The films and their figures on one page: $Q/films.html
+What the prompts were judged by:         $Q/judged.html
 Play with it, in a page of this machine:
     .venv/bin/python run_interactive.py --env blockworld --in_model $MODEL --in_weights "$POLICY" \\
         --prior_weights "$PRIOR" --mineclip_weights "$MINECLIP" --cond_scale $GUIDANCE

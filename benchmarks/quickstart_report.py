@@ -1,4 +1,4 @@
-"""What a quickstart came to: times, losses against what ignorance would reach, steering, and where everything is.
+"""What a quickstart came to: times, losses against what ignorance would reach, verdicts, and where everything is.
 
     python benchmarks/quickstart_report.py --data_root data/quickstart
     python benchmarks/quickstart_report.py --data_root data/quickstart_tenth
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from steve1.cli import UserError, entry_point
+from steve1.judging.tables import verdict_table
+from steve1.judging.verdicts import NO_GOAL, WINS, from_json
 
 
 def read_json(path: Path) -> dict:
@@ -44,7 +46,8 @@ def collect(root: Path) -> dict[str, Any]:
         for line in (root / "policy_checkpoint" / "logs" / "metrics.jsonl").read_text().splitlines()
     ]
     last = [row for row in rows if "loss/val" in row][-1]
-    steering = read_json(root / "steering.json")
+    judged = read_json(root / "judged.json")
+    verdicts = [v for v in judged["verdicts"] if v["own"] and v["against"] == NO_GOAL]
     accuracy = read_json(root / "weights" / "mineclip" / "small.json").get("accuracy", {})
     return {
         "seconds": stage_times(root / "stages.tsv"),
@@ -57,9 +60,9 @@ def collect(root: Path) -> dict[str, Any]:
         "val_loss_shuffled": last["loss/val_shuffled"],
         "below_entropy": 1 - last["loss/val"] / entropy,
         "shuffled_minus_right": last["loss/val_shuffled"] - last["loss/val"],
-        "wins": steering["wins"],
-        "verdicts": steering["verdicts"],
-        "worlds": len(steering["seeds"]),
+        "wins": sum(verdict["word"] == WINS for verdict in verdicts),
+        "verdicts": {verdict["name"]: verdict for verdict in verdicts},
+        "worlds": max(len(group["episodes"]) for group in judged["groups"]),
     }
 
 
@@ -86,22 +89,14 @@ def text(figures: dict[str, Any], root: Path) -> str:
         f"  {figures['val_loss_shuffled']:8.3f}  with another item's goals, {figures['shuffled_minus_right']:+.3f} "
         "(at least +0.5 expected)",
         "",
-        f"play: {figures['worlds']} worlds that no player saw, text prompts through the prior, 95 % intervals",
-        f"  {'prompt':<10} {'its own measure':<26} {'with the prompt':>24}   {'without a goal':>24}",
+        f"play: {figures['worlds']} worlds that no player saw, text prompts through the prior",
     ]
-    for name, verdict in figures["verdicts"].items():
-        if verdict["measure"] is None:
-            continue
-        shown = [
-            f"{mean:8.2f} [{low:.2f}, {high:.2f}]"
-            for mean, low, high in (verdict["prompt"], verdict["baseline"])
-        ]
-        won = "wins" if verdict["wins"] else ""
-        lines.append(f"  {name:<10} {verdict['measure']:<26} {shown[0]:>24}   {shown[1]:>24}  {won}")
-    lines.append(f"  {figures['wins']} of {len(figures['verdicts'])} prompts win their own measure")
+    table = verdict_table([from_json(verdict) for verdict in figures["verdicts"].values()])
+    lines += [f"  {line}" for line in table.splitlines()]
     lines += ["", "look at"]
     lines += [f"  {path}" for path in films(root)]
     lines += [
+        f"  {root / 'films.html'} and {root / 'judged.html'}",
         f"  {root / 'films.png'}",
         f"  {root / 'policy_checkpoint' / 'logs' / 'curves.png'}",
         f"  {root / 'weights' / 'steve1'}/  (small_best.weights, small_prior.pt)",

@@ -39,7 +39,8 @@ PROMISED = {
     "steve1/envs/minerl.py": "minerl_python",
     "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale
         gameplay_length save_dirpath seed env minerl_python num_envs compare_weights visual_prompt visual_prompts_dir
-        no_goal num_seeds seeds deterministic device precision measures score_every report report_embed_mb""",
+        no_goal num_seeds seeds behaviours prompts no_films processes deterministic device precision measures
+        score_every report report_embed_mb""",
     "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host port env
         minerl_python seed prompt cond_scale deterministic fps save_dirpath device precision""",
 }

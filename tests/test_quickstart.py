@@ -58,5 +58,6 @@ def test_a_second_run_repeats_nothing(walked):
     done = run(root)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "is trained" in done.stdout
-    assert "judged before" in done.stdout
+    assert "0 videos made, 4 were there" in done.stdout
+    assert "0 episodes played, 16 were there" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in before} == before

@@ -99,8 +99,10 @@ def _prompts(args: argparse.Namespace) -> list[_Prompt]:
     else:
         visual = args.visual_prompt
     known = {text: name for name, text in PUBLISHED_PROMPTS.items()}
-    found = [(name, name, "text", text, name) for name, text in behaviours.items()]
-    texts = [text for text in args.custom_text_prompt if text not in behaviours.values()]
+    # A text is played once, under the first of its names.
+    first = {text: name for name, text in reversed(behaviours.items())}
+    found = [(name, name, "text", text, name) for name, text in behaviours.items() if first[text] == name]
+    texts = [text for text in args.custom_text_prompt if text not in first]
     found += [
         (name, name, "text", text, known.get(text, name))
         for name, text in zip(text_names(texts), texts, strict=True)

@@ -1,4 +1,4 @@
-"""The published text prompts, by name, and which of them the benchmarks judge. Plain data."""
+"""The published text prompts and the behaviours that BlockWorld's players show, by name. Plain data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLISHED_PROMPTS: dict[str, str] = {
     "inventory": "open inventory",
 }
 
-# The behaviours that BlockWorld's players show, which benchmarks/steering.py judges.
+# What BlockWorld's players show, in the published texts; tree is wood's, and judged as it is.
 BEHAVIOURS: dict[str, str] = {
     "sky": PUBLISHED_PROMPTS["sky"],
     "dig": PUBLISHED_PROMPTS["dig"],

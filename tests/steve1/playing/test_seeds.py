@@ -1,9 +1,9 @@
 """Seed lists: the one that comes with the repository, and files that are none."""
 
 import json
+import re
 
 import pytest
-from tiny_agent import load_script
 
 from data.generation.record_blockworld import WORLDS
 from steve1.cli import UserError
@@ -12,7 +12,8 @@ from steve1.playing.seeds import EVALUATION_SEEDS, Seed, counted, read_seeds
 
 def test_evaluation_worlds_are_apart_from_those_of_recorders_and_judges():
     listed = read_seeds("evaluation")
-    first_judged = load_script("benchmarks/steering.py").FIRST_SEED
+    judged = (EVALUATION_SEEDS.parents[1] / "quickstart.sh").read_text().partition("judge() {")[2]
+    first_judged = int(re.search(r"--seed (\d+)", judged).group(1))
     worlds = [seed.world for seed in listed.seeds]
     assert listed.name == "steve1-evaluation-1"
     assert len(set(worlds)) == len({seed.sampling for seed in listed.seeds}) == 32
