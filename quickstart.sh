@@ -61,14 +61,9 @@ embedder() {
     python training/train_mineclip.py --recordings_dir "$RECORDED" --labels "$RECORDED/labels" --out "$MINECLIP" \
         --config small --steps "$MINECLIP_STEPS" --seed 0
 }
-episodes() {  # two processes, a slice of the recordings each
-    local worker workers=()
-    for worker in 0 1; do
-        OMP_NUM_THREADS=1 bash 1_generate_dataset.sh --local_dir "$RECORDED" --num_episodes 0 --min_timesteps 100 \
-            --mineclip_weights "$MINECLIP" --num_workers 2 --worker_id "$worker" &
-        workers+=($!)
-    done
-    for worker in "${workers[@]}"; do wait "$worker"; done
+episodes() {
+    bash 1_generate_dataset.sh --local_dir "$RECORDED" --num_episodes 0 --min_timesteps 100 \
+        --mineclip_weights "$MINECLIP" --workers 2
 }
 sampling() {
     bash 2_create_sampling.sh --name quickstart --val_frames "$VAL_FRAMES" --T 64

@@ -10,7 +10,9 @@ import pytest
 from steve1.cli import boolean, count, number
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA_FLAGS = "output_dir frame_format mineclip_weights mineclip_config batch_size min_timesteps"
+DATA_FLAGS = """output_dir frame_format mineclip_weights mineclip_config batch_size min_timesteps num_episodes workers
+    num_workers worker_id ray_address ray_cpus ray_gpus keep_free_gb skip_broken"""
+READING_FLAGS = "fps_as_ticks window degrees_per_pixel max_hole_ticks legacy_int_camera"
 PROMISED = {
     "training/train.py": """in_model in_weights out_weights T trunc_t batch_size gradient_accumulation_steps num_workers
         weight_decay learning_rate warmup_frames n_frames max_grad_norm p_uncond min_btwn_goals max_btwn_goals sampling
@@ -19,12 +21,14 @@ PROMISED = {
         mineclip_embed_dim augment allow_mixed_mineclip gradient_checkpointing compile early_stopping_patience""",
     "training/train_prior.py": """data_path hidden_dim latent_dim batch_size lr n_validation n_epochs output_path
         beta""",
-    "data/generation/convert_custom_data.py": f"input_dir idm_model idm_weights {DATA_FLAGS}",
-    "data/generation/convert_from_contractor.py": f"""index num_episodes worker_id cache_dir
-        num_workers downloads keep_free_gb ray_address ray_cpus ray_gpus {DATA_FLAGS}""",
-    "data/generation/convert_from_minestudio.py": f"input_dir num_episodes num_workers worker_id {DATA_FLAGS}",
-    "data/generation/gen_mixed_agents.py": f"""max_timesteps switch_agent_prob perform_spin_prob num_episodes env
-        minerl_python env_seed in_model in_weights_a in_weights_b seed num_workers worker_id {DATA_FLAGS}""",
+    "data/generation/convert_custom_data.py": f"input_dir idm_model idm_weights relabel {READING_FLAGS} {DATA_FLAGS}",
+    "data/generation/convert_from_contractor.py": f"""index index_file local_dir base_url cache_dir downloads
+        {READING_FLAGS} {DATA_FLAGS}""",
+    "data/generation/convert_from_minestudio.py": f"input_dir {DATA_FLAGS}",
+    "data/generation/gen_mixed_agents.py": f"""max_timesteps switch_agent_prob perform_spin_prob env
+        minerl_python env_seed in_model in_weights_a in_weights_b seed {DATA_FLAGS}""",
+    "data/generation/prepare_custom_data.py": f"""sampling_dir input_dir val_frames train_frames name T seed
+        {READING_FLAGS} {DATA_FLAGS}""",
     "data/text_alignment/mine_prior_dataset.py": """instructions instructions_file episodes_dir sampling sampling_dir
         mineclip_weights mineclip_config allow_other_mineclip top_k min_distance max_per_episode score temperature
         output_path merge_with sheet_columns""",

@@ -116,12 +116,12 @@ class OwnRecordings(Source):
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert every recording of a folder."""
-    args = _parser().parse_args(argv)
-    report_all(_problems(args))
+    args = build_parser().parse_args(argv)
+    report_all(problems(args))
     convert_all(OwnRecordings(args), args)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -148,19 +148,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _problems(args: argparse.Namespace) -> list[str]:
-    problems = driver_problems(args) + recording_problems(args)
+def problems(args: argparse.Namespace) -> list[str]:
+    """What is wrong with the flags, a sentence each."""
+    found = driver_problems(args) + recording_problems(args)
     if not os.path.isdir(args.input_dir):
-        problems.append(f"--input_dir {args.input_dir} does not exist; check the path")
+        found.append(f"--input_dir {args.input_dir} does not exist; check the path")
     elif Path(args.output_dir).resolve().is_relative_to(Path(args.input_dir).resolve()):
-        problems.append("--output_dir is within --input_dir; choose another folder for the episodes")
+        found.append("--output_dir is within --input_dir; choose another folder for the episodes")
     if (args.idm_model is None) != (args.idm_weights is None):
-        problems.append("--idm_model and --idm_weights go together; give both or neither")
+        found.append("--idm_model and --idm_weights go together; give both or neither")
     for flag in ("idm_model", "idm_weights"):
         path = getattr(args, flag)
         if path is not None and not os.path.isfile(path):
-            problems.append(f"--{flag} {path} does not exist; check the path")
-    return problems
+            found.append(f"--{flag} {path} does not exist; check the path")
+    return found
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ class ContractorRecordings(Source):
 
     most_outside_failures = MAX_FAILURES_IN_A_ROW
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.wanted = args.num_episodes
+    def __init__(self, args: argparse.Namespace, index: str | None) -> None:
+        self.wanted, self._index = args.num_episodes, index
         self._args, self.downloads = args, args.downloads
         self._cache = Path(args.cache_dir).absolute()
         if (args.num_workers or 1) > 1:
@@ -76,7 +76,7 @@ class ContractorRecordings(Source):
             return list(read_index(args.index_file))
         from steve1.download import fetch
 
-        path = self._cache / INDICES[self._index]
+        path = self._cache / INDICES[self._index or DEFAULT_INDEX]
         return list(read_index(fetch(f"{args.base_url.rstrip('/')}/{path.name}", path)))
 
     def settings(self) -> dict[str, Any]:
@@ -114,20 +114,16 @@ class ContractorRecordings(Source):
         with blamed():
             options = with_recorders_options(recording_options(self._args), entry.options)
             recording = Recording.read(entry.video, entry.actions or "", options)
-        task = TASKS.get(self._args.index or "")
+        task = TASKS.get(self._index or "")
         metadata = {
             "source": printable(entry.origin),
             "source_bytes": entry.bytes() if entry.origin == entry.video else None,
             "legacy_int_camera": self._args.legacy_int_camera,
             "settings": self.settings(),
             **({} if options == recording_options(self._args) else {"recorders_options": asdict(options)}),
-            **({"label": task, "task": self._args.index} if task else {}),
+            **({"label": task, "task": self._index} if task else {}),
         }
         yield RecordingPiece(entry.name, recording, metadata)
-
-    @property
-    def _index(self) -> str:
-        return self._args.index or DEFAULT_INDEX
 
 
 DEFAULT_INDEX = "8.x"
@@ -138,7 +134,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Download and convert contractor recordings."""
     args = _parser().parse_args(argv)
     report_all(_problems(args))
-    convert_all(ContractorRecordings(args), args)
+    here = args.local_dir is not None or args.index_file is not None
+    # Of what lies here the index says at most what it shows, so that there is one conversion.
+    indices = (
+        [args.index[0] if args.index and len(args.index) == 1 else None] if here else args.index or [None]
+    )
+    for index in indices:
+        if len(indices) > 1:
+            print(f"---- {index}")
+        convert_all(ContractorRecordings(args, index), args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,9 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--index",
         choices=tuple(INDICES),
+        nargs="+",
         default=None,
-        help="collection of recordings, or a BASALT task; with --local_dir or --index_file: what those show "
-        "(default: 8.x)",
+        help="collections of recordings, or BASALT tasks, --num_episodes of each; with --local_dir or --index_file: "
+        "what those show, where it is one (default: 8.x)",
     )
     group.add_argument("--index_file", default=None, help="an index in a local file, instead of OpenAI's")
     group.add_argument(

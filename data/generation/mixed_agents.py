@@ -44,19 +44,15 @@ def switch_probs(switch_agent_prob: float, tuned: Sequence[bool]) -> tuple[float
 
 
 def draw_spin(rng: np.random.Generator) -> np.ndarray:
-    """The yaw of each frame of a spin, degrees, float64 [n]: one direction, a total and steps within the limits."""
-    total = rng.uniform(*SPIN_DEGREES)
+    """The yaw of each frame of a spin, degrees, float64 [n]: one direction and one step, repeated as published.
+
+    Total and step are drawn within their limits, and the step is then the one nearest to it that n frames make up
+    the total with.
+    """
+    total, step = rng.uniform(*SPIN_DEGREES), rng.uniform(*SPIN_STEP)
     least, most = SPIN_STEP
-    n = int(rng.integers(math.ceil(total / most), math.floor(total / least), endpoint=True))
-    steps = np.empty(n)
-    rest = total
-    for i in range(n):
-        after = n - 1 - i
-        # What is left must be within reach of the frames that follow.
-        low, high = max(least, rest - most * after), min(most, rest - least * after)
-        steps[i] = low + (high - low) * rng.random()
-        rest -= steps[i]
-    return steps if rng.random() < 0.5 else -steps
+    n = min(max(round(total / step), math.ceil(total / most)), math.floor(total / least))
+    return np.full(n, total / n if rng.random() < 0.5 else -total / n)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def check_embeddings(episodes: Sequence[Episode], allow_mixed: bool) -> list[str
     return sorted({key[0] for key in examples})
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """All flags."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -162,7 +163,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
 
 @entry_point
 def main(argv: list[str] | None = None) -> None:
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     report_all(_problems(args))
     name = args.name or args.type
     folders = args.dataset_dirs or [str(data_root() / "dataset_contractor")]
