@@ -137,6 +137,7 @@ def test_a_lost_world_is_no_zero_and_takes_no_measure_away(models, tmp_path, mon
 
     monkeypatch.setattr("steve1.envs.make_env", lambda name, seed=None, minerl_python=None: Lost())
     flags = ("--behaviours", "inventory", "--no_goal", "--num_seeds", "9", "--num_envs", "4")
+    flags += ("--measures", "inventory_open", "--report", str(tmp_path / "judged.html"))
     run(models, tmp_path, *flags)
     said = capsys.readouterr()
     played = judged(tmp_path)
@@ -146,8 +147,8 @@ def test_a_lost_world_is_no_zero_and_takes_no_measure_away(models, tmp_path, mon
     row = next(line for line in said.out.splitlines() if line.startswith("open inventory"))
     assert "inventory_open 1 [1, 1]" in row
     assert said.out.count("left out of all figures") == 4
-    verdict = next(line for line in said.out.splitlines() if "no goal" in line and line.startswith("open"))
-    assert "7, 2 left out" in verdict
+    (verdict,) = json.loads((tmp_path / "judged.json").read_text())["verdicts"]
+    assert (verdict["difference"]["n"], verdict["left_out"]) == (7, 2)
     run(models, tmp_path, *flags)
     assert "0 episodes played, 16 were there" in capsys.readouterr().out
 
