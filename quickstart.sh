@@ -55,11 +55,11 @@ stage() {  # stage TITLE COMMAND...: run a command under a heading and note how 
 
 record() {
     python data/generation/record_blockworld.py --output_dir "$RECORDED" \
-        --num_recordings "$RECORDINGS" --frames_per_recording "$RECORDING_FRAMES" --num_workers 2 --seed 0
+        --num_recordings "$RECORDINGS" --frames_per_recording "$RECORDING_FRAMES" --workers 2 --seed 0
 }
 embedder() {
-    python training/train_mineclip.py --recordings_dir "$RECORDED" --labels "$RECORDED/labels" --out "$MINECLIP" \
-        --config small --steps "$MINECLIP_STEPS" --seed 0
+    python training/train_mineclip.py --recordings_dir "$RECORDED" --labels "$RECORDED/labels" --out_weights "$MINECLIP" \
+        --mineclip_config small --steps "$MINECLIP_STEPS" --seed 0
 }
 episodes() {
     bash 1_generate_dataset.sh --local_dir "$RECORDED" --num_episodes 0 --min_timesteps 100 \

@@ -1,7 +1,7 @@
 """How long embedding a recording takes: each frame once (ours) against every window whole (the baseline).
 
     python benchmarks/embed.py                                    # the published size, 400 frames
-    python benchmarks/embed.py --config tiny.json --frames 60   # any size, described in JSON
+    python benchmarks/embed.py --mineclip_config tiny.json --frames 60   # any size, described in JSON
 
 Weights and frames are random: neither changes the time. The baseline encodes all 16 frames of a window anew,
 as the published dataset code does; it is timed on a few windows and extrapolated to all.
@@ -23,7 +23,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--config", type=Path, help="JSON file with a MineCLIP configuration (default: the published sizes)"
+        "--mineclip_config",
+        type=Path,
+        help="JSON file with a MineCLIP configuration (default: the published sizes)",
     )
     parser.add_argument(
         "--frames", type=count, default=400, help="frames in the recording, at least 16 (default 400)"
@@ -55,12 +57,14 @@ def main(argv: list[str] | None = None) -> None:
 
     # ---- the model and the recording
     config = MINECLIP_CONFIG
-    if args.config:
+    if args.mineclip_config:
         try:
-            content = json.loads(args.config.read_text(encoding="utf-8"))
+            content = json.loads(args.mineclip_config.read_text(encoding="utf-8"))
             config = content.get("config", content)
         except (ValueError, AttributeError) as error:
-            raise UserError(f"{args.config} is not a MineCLIP configuration in JSON ({error})") from None
+            raise UserError(
+                f"{args.mineclip_config} is not a MineCLIP configuration in JSON ({error})"
+            ) from None
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("--device cuda was asked for and torch finds no GPU; use --device cpu")
     torch.manual_seed(args.seed)

@@ -1,11 +1,11 @@
 """Look at a batch before training on it: shapes, ranges, embedding norms, actions, goals, and a picture of them.
 
     python data/inspect_batch.py --sampling my_finetune_task --in_model data/weights/vpt/2x.model \\
-        --T 320 --batch_size 8 --max_btwn_goals 100 --output batch.png
+        --T 320 --batch_size 8 --max_btwn_goals 100 --output_path batch.png
 
     python data/inspect_batch.py --sampling quickstart --sampling_dir data/quickstart/samplings \\
         --in_model configs/quickstart_policy.json --T 64 --trunc_t 32 --batch_size 4 --min_btwn_goals 10 \\
-        --max_btwn_goals 60 --output /tmp/batch.png
+        --max_btwn_goals 60 --output_path /tmp/batch.png
 
 The flags mean what they mean to training/train.py: the same ones give the very batch that training would begin
 with. What looks wrong in it is said at the end. Nothing is changed.
@@ -48,7 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--batch_size", type=count, default=12, help="items")
     group.add_argument("--seed", type=count, default=0, help="of the order, the goals and the dropout")
     group = parser.add_argument_group("picture")
-    group.add_argument("--output", default="batch.png", help="the contact sheet, a PNG")
+    group.add_argument(
+        "--output_path", "--output", default="batch.png", help="the contact sheet, a PNG (default batch.png)"
+    )
     group.add_argument(
         "--columns", type=count, default=5, help="moments drawn of each item, each beside its goal"
     )
@@ -60,8 +62,8 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
     problems = item_problems(args)
     problems += out_of_range(args, "batch_size", "columns", least=1)
     problems += out_of_range(args, "num_workers", "seed", least=0)
-    if not args.output.endswith(".png"):
-        problems.append(f"--output {args.output} must end in .png")
+    if not args.output_path.endswith(".png"):
+        problems.append(f"--output_path {args.output_path} must end in .png")
     return problems
 
 
@@ -114,9 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from steve1.files import whole_file
 
     sheet = batch_sheet(dataset, places, arrays, args.columns)
-    with whole_file(args.output) as partial:
+    with whole_file(args.output_path) as partial:
         partial.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
-    print(f"Wrote {Path(args.output)}")
+    print(f"Wrote {Path(args.output_path)}")
 
 
 def unconditional(arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -18,7 +18,18 @@ def main():
 
 def test_prints_both_times_and_the_ratio(main, tmp_path, capsys):
     (tmp_path / "tiny.json").write_text(json.dumps(TINY_MINECLIP))
-    main(["--config", str(tmp_path / "tiny.json"), "--frames", "20", "--windows", "3", "--batch_size", "6"])
+    main(
+        [
+            "--mineclip_config",
+            str(tmp_path / "tiny.json"),
+            "--frames",
+            "20",
+            "--windows",
+            "3",
+            "--batch_size",
+            "6",
+        ]
+    )
     said = capsys.readouterr().out
     assert "from 3 of 5 windows" in said
     found = re.search(r"ratio: [0-9.]+; largest relative difference (\S+)", said)
@@ -33,6 +44,6 @@ def test_wrong_flags_are_listed_together(main, tmp_path, capsys):
     assert re.search(r"--frames 15.*\n.*--windows 0", capsys.readouterr().err)
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(SystemExit) as left:
-        main(["--config", str(tmp_path / "list.json")])
+        main(["--mineclip_config", str(tmp_path / "list.json")])
     assert left.value.code == 1
     assert "list.json" in capsys.readouterr().err

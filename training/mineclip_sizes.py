@@ -54,10 +54,10 @@ def load_config(name: str) -> dict:
         content = json.loads(read_text(name))
     except FileNotFoundError:
         raise UserError(
-            f"--config {name}: neither a file nor one of {', '.join(PRESETS)}; give one of these"
+            f"--mineclip_config {name}: neither a file nor one of {', '.join(PRESETS)}; give one of these"
         ) from None
     except ValueError as error:
-        raise UserError(f"--config {name} is not JSON ({error}); mend it") from None
+        raise UserError(f"--mineclip_config {name} is not JSON ({error}); mend it") from None
     if not isinstance(content, dict):
-        raise UserError(f"--config {name} is not a JSON object of sizes")
+        raise UserError(f"--mineclip_config {name} is not a JSON object of sizes")
     return dict(content.get("config", content))

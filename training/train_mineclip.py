@@ -2,11 +2,11 @@
 
 Real (recordings of the contractors' format, labels as data/text_alignment/labels.py reads them):
     python training/train_mineclip.py --recordings_dir data/recordings_mine --labels data/recordings_mine/labels \\
-        --out data/weights/mineclip/mine.pth
+        --out_weights data/weights/mineclip/mine.pth
 
 Tiny (a minute; existing episodes can be given instead of recordings):
-    python training/train_mineclip.py --episodes_dir data/dataset_custom --labels labels.jsonl --out /tmp/tiny.pth \\
-        --config tiny --steps 50 --batch_size 16
+    python training/train_mineclip.py --episodes_dir data/dataset_custom --labels labels.jsonl \\
+        --out_weights /tmp/tiny.pth --mineclip_config tiny --steps 50 --batch_size 16
 
 Beside the weights goes a JSON with the sizes and what was measured on held-out episodes: the share of clips whose
 own behaviour's text is the nearest, for wordings that were learnt and for wordings that were held out. Goals are
@@ -61,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         help="JSON {behaviour: [texts]} to judge by and never learn (default: held_out of the wordings' file)",
     )
     files.add_argument(
-        "--out", type=Path, required=True, help="weights to write, e.g. mine.pth; a JSON goes beside it"
+        "--out_weights",
+        "--out",
+        type=Path,
+        required=True,
+        help="weights to write, e.g. mine.pth; a JSON goes beside it",
     )
     files.add_argument(
         "--restart_from_checkpoint",
@@ -73,7 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--config", default="small", help=f"sizes: {', '.join(PRESETS)} or a JSON file (default small)"
+        "--mineclip_config",
+        "--config",
+        default="small",
+        help=f"sizes: {', '.join(PRESETS)} or a JSON file (default small)",
     )
     training = parser.add_argument_group("training")
     training.add_argument("--steps", type=count, default=400, help="steps of training (default 400)")
@@ -135,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     report_all(_problems(args))
 
     # ---- labels and texts ----
-    config = load_config(args.config)
+    config = load_config(args.mineclip_config)
     labels = load_labels(args.labels)
     wordings_file = args.wordings or find_wordings(args.labels)
     wordings, held_out_wordings = load_wordings(wordings_file) if wordings_file else ({}, {})
@@ -171,16 +178,16 @@ def main(argv: list[str] | None = None) -> None:
     # ---- has it been done? ----
     from steve1.checkpoints import metadata_path, read_metadata, save_mineclip, tensors_hash
 
-    metadata_path(args.out)
+    metadata_path(args.out_weights)
     identity = _identity(args, config, labels, texts, sources)
-    done = read_metadata(args.out)
-    if args.restart_from_checkpoint and args.out.exists() and done:
+    done = read_metadata(args.out_weights)
+    if args.restart_from_checkpoint and args.out_weights.exists() and done:
         if with_todays_names(done.get("identity", {})) == identity:
-            print(f"{args.out} is there already, by the same flags and data: skipped")
+            print(f"{args.out_weights} is there already, by the same flags and data: skipped")
             _report({name: done["accuracy"].get(name) for name in ("seen", "held_out")})
             return
         raise UserError(
-            f"{args.out} was made by other flags or data; give another --out, or start anew with "
+            f"{args.out_weights} was made by other flags or data; give another --out_weights, or start anew with "
             "--restart_from_checkpoint False"
         )
 
@@ -217,7 +224,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     flags = {name: getattr(args, name) for name in (*names, "shift", "seed")}
     training = Contrast(mineclip, clips, train, list(texts.values()), **flags)
-    checkpoint = checkpoint_file(args.out)
+    checkpoint = checkpoint_file(args.out_weights)
     if args.restart_from_checkpoint and checkpoint.exists():
         resume(checkpoint, training, identity)
         print(f"going on after step {training.step:,} of {checkpoint}")
@@ -239,9 +246,9 @@ def main(argv: list[str] | None = None) -> None:
         "seconds": round(time.monotonic() - started),
     }
     mineclip = mineclip.cpu().requires_grad_(True)
-    save_mineclip(mineclip, args.out, metadata)
+    save_mineclip(mineclip, args.out_weights, metadata)
     checkpoint.unlink(missing_ok=True)
-    print(f"{args.out}: MineCLIP of width {config['embed_dim']}, hash {tensors_hash(mineclip)[:12]}")
+    print(f"{args.out_weights}: MineCLIP of width {config['embed_dim']}, hash {tensors_hash(mineclip)[:12]}")
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
@@ -262,7 +269,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
         if path is not None and not path.exists():
             problems.append(f"--{name} {path} does not exist; check the path")
     try:
-        window = load_config(args.config).get("window", 16)
+        window = load_config(args.mineclip_config).get("window", 16)
     except UserError as error:
         problems.append(str(error))
     else:
@@ -302,8 +309,8 @@ def _identity(
         "labels",
         "wordings",
         "held_out_wordings",
-        "out",
-        "config",
+        "out_weights",
+        "mineclip_config",
         "device",
     }
     apart |= {"restart_from_checkpoint", "num_workers"}

@@ -17,16 +17,19 @@ again. Recording i of seed s plays in the world (10,007 s + i) mod 1,000,000: ev
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from blockworld.players.wordings import HELD_OUT_WORDINGS, WORDINGS
+from data.parallel import ordered_map
 from steve1.cli import UserError, comma_list, count, entry_point, out_of_range, report_all
 from steve1.config import FIRST_EMBED, FPS, data_root
 from steve1.files import remove_partials, whole_file, write_json
@@ -229,14 +232,7 @@ def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def _record_in_worker(output_dir: Path, settings: Settings, index: int) -> Counter[str]:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
-    return record(output_dir, settings, index)
-
-
-def record_all(output_dir: Path, settings: Settings, num_recordings: int, num_workers: int) -> Counter[str]:
+def record_all(output_dir: Path, settings: Settings, num_recordings: int, workers: int) -> Counter[str]:
     """Make those of the recordings 0 .. num_recordings-1 that are not there. Returns the new frames by behaviour."""
     from tqdm import tqdm
 
@@ -247,37 +243,12 @@ def record_all(output_dir: Path, settings: Settings, num_recordings: int, num_wo
     bar = tqdm(
         total=len(missing) * settings.frames_per_recording, unit="frame", desc="recording", unit_scale=True
     )
-    with bar:
-        for frames in _results(output_dir, settings, missing, min(num_workers, len(missing))):
+    results = ordered_map(partial(record, output_dir, settings), missing, workers)
+    with bar, contextlib.closing(results):
+        for frames in results:
             total += frames
             bar.update(settings.frames_per_recording)
     return total
-
-
-def _results(
-    output_dir: Path, settings: Settings, indices: Sequence[int], num_workers: int
-) -> Iterator[Counter[str]]:
-    if num_workers <= 1:
-        for index in indices:
-            yield record(output_dir, settings, index)
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from concurrent.futures.process import BrokenProcessPool
-
-    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"))
-    try:
-        for done in as_completed(
-            [pool.submit(_record_in_worker, output_dir, settings, index) for index in indices]
-        ):
-            yield done.result()
-    except BrokenProcessPool:
-        raise UserError(
-            "a recording process was killed, most likely for want of memory; run the same command again with "
-            "fewer --num_workers (what was finished is kept)"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def check_settings(output_dir: Path, settings: Settings) -> None:
@@ -316,7 +287,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "held_out": {name: HELD_OUT_WORDINGS[name] for name in settings.behaviours},
         },
     )
-    new = record_all(output_dir, settings, args.num_recordings, args.num_workers)
+    new = record_all(output_dir, settings, args.num_recordings, args.workers)
 
     # ---- Say what there is
     frames, null = new.pop("frames", 0), new.pop("null", 0)
@@ -356,6 +327,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--seed", type=count, default=0, help="makes worlds and play (default: %(default)s)")
     parser.add_argument(
+        "--workers",
         "--num_workers",
         type=count,
         default=min(os.cpu_count() or 1, 16),
@@ -365,7 +337,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    problems = out_of_range(args, "num_recordings", "frames_per_recording", "num_workers", least=1)
+    problems = out_of_range(args, "num_recordings", "frames_per_recording", "workers", least=1)
     problems += out_of_range(args, "seed", least=0)
     if args.num_recordings > WORLDS:
         problems.append(

@@ -38,7 +38,7 @@ def seen(monkeypatch):
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_it_shows_the_batch_that_training_begins_with(sampling, seen, tmp_path, capsys, workers):
     output = tmp_path / "sheet.png"
-    inspect_batch.main([*shared(sampling, "--num_workers", workers), "--output", str(output)])
+    inspect_batch.main([*shared(sampling, "--num_workers", workers), "--output_path", str(output)])
     args = build_parser().parse_args([*shared(sampling, "--num_workers", "0"), "--out_weights", "x.weights"])
     data = RunData(args, img_size=(32, 32), process=0, processes=1, pin_memory=False)
     obs, actions, firsts = next(data.train_batches(0))

@@ -35,7 +35,7 @@ def _flags(out, recordings, *more):
             "--frames_per_recording",
             str(FRAMES),
         ),
-        *("--behaviours", "sky,inventory", "--num_workers", "1", *more),
+        *("--behaviours", "sky,inventory", "--workers", "1", *more),
     ]
 
 
@@ -164,7 +164,7 @@ def test_labels_are_runs_long_enough_to_be_embedded():
 
 
 def test_other_processes_make_the_same_and_what_is_there_is_left_alone(folder, tmp_path, capsys):
-    recorder.main(_flags(tmp_path, 2, "--num_workers", "2"))
+    recorder.main(_flags(tmp_path, 2, "--workers", "2"))
     assert _contents(tmp_path) == _contents(folder)
 
     first, second = (recorder.paths(tmp_path, recorder.recording_name(0, i)) for i in range(2))

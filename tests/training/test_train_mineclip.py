@@ -60,9 +60,9 @@ def run(world, out, *flags):
         [
             f"--episodes_dir={world / 'episodes'}",
             f"--labels={world / 'labels'}",
-            f"--out={out}",
+            f"--out_weights={out}",
             *(
-                "--config=tiny",
+                "--mineclip_config=tiny",
                 "--steps=16",
                 "--batch_size=12",
                 "--lr=3e-3",
@@ -292,7 +292,7 @@ def test_all_mistakes_of_flags_at_once(world, tmp_path, capsys):
     ):
         assert said in message
     assert not (tmp_path / "m.pth").exists()
-    assert "--config big" in fails(capsys, 2, world, tmp_path / "m.pth", "--config=big")
+    assert "--mineclip_config big" in fails(capsys, 2, world, tmp_path / "m.pth", "--config=big")
 
 
 @pytest.mark.parametrize(
