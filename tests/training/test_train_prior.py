@@ -202,3 +202,17 @@ def test_a_prior_that_is_not_finite_is_refused(data, tmp_path):
     torch.save(state, tmp_path / "bad.pt")
     with pytest.raises(UserError, match=r"bad\.pt holds NaN or inf .*decoder\.0\.weight"):
         load_prior(tmp_path / "bad.pt")
+
+
+def test_a_checkpoint_that_calls_the_learning_rate_lr_goes_on(data, tmp_path, capsys):
+    """Earlier versions wrote it so."""
+    run(data, tmp_path / "p.pt", "--n_epochs", 1)
+    checkpoint = tmp_path / "p_checkpoint" / "state.pt"
+    saved = torch.load(checkpoint, weights_only=True)
+    saved["identity"]["lr"] = saved["identity"].pop("learning_rate")
+    torch.save(saved, checkpoint)
+    old = run(data, tmp_path / "p.pt", "--n_epochs", 2)
+    assert "going on after epoch 1" in capsys.readouterr().out
+    assert equal(old, run(data, tmp_path / "q.pt", "--n_epochs", 2))
+    arguments = ["--data_path", data, "--output_path", tmp_path / "p.pt", *FLAGS, "--learning_rate", 0.5]
+    assert "learning_rate 0.003 there, 0.5 now" in fails(capsys, 1, *arguments)
