@@ -10,9 +10,8 @@ from data.sampling.sessions import Episode
 from data.sampling.split import Split, total
 from steve1.config import FIRST_EMBED, FPS
 from steve1.files import whole_file
+from steve1.pages.charts import COLOURS
 
-# Colours that stay apart for colour-blind eyes (Okabe and Ito).
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 ELSEWHERE = "(--val_from)"  # episodes that stand in none of the dataset folders
 
 

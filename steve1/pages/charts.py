@@ -19,12 +19,8 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-)  # that stay apart for colour-blind eyes (Okabe and Ito)
+# Colours that stay apart for colour-blind eyes (Okabe and Ito).
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 _WIDTH = 520  # units of a drawing; letters are 11 high
 # What matplotlib is told, and what the page's style sheet then decides, by day and by night.
 _INK, _LINE, _PAPER = "#010203", "#040506", "#070809"
