@@ -59,6 +59,8 @@ HEAVY = {
     "accelerate",
     "kornia",
     "matplotlib",
+    "scipy",
+    "jinja2",
     "tokenizers",
     "aiohttp",
     "tensorboard",
