@@ -1,5 +1,6 @@
 """The documentation, and comments in code, name tests, files and modules that exist."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -14,6 +15,18 @@ def test_every_test_that_is_named_exists(page):
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text())
     for path, test in named:
         assert re.search(rf"^def {test}\(", (ROOT / path).read_text(), re.MULTILINE), f"{path}::{test}"
+
+
+def test_every_function_on_the_walk_exists():
+    named = re.findall(r"`([\w/]+\.py)::([\w.]+)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(named) > 30
+    for path, dotted in named:
+        scope = ast.parse((ROOT / path).read_text())
+        for part in dotted.split("."):
+            kinds = (ast.FunctionDef, ast.ClassDef)
+            found = [node for node in scope.body if isinstance(node, kinds) and node.name == part]
+            assert found, f"{path}::{dotted}"
+            scope = found[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

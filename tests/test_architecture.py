@@ -1,0 +1,117 @@
+"""Who may know what (docs/architecture.md), as imports show it; no circles, no long files, no file unmentioned."""
+
+import ast
+import re
+import sys
+from functools import cache
+
+import pytest
+from checkout import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import write_architecture
+
+ROOMS = ("steve1", "blockworld", "data", "training")
+PROGRAMS = ("run_agent", "run_interactive")
+
+
+def module_of(path):
+    dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return dotted.removesuffix(".__init__")
+
+
+@cache
+def modules():
+    """Name -> path of everything that is installed."""
+    paths = [path for room in ROOMS for path in write_architecture.files(room) if path.suffix == ".py"]
+    paths += [path for room in ROOMS for path in (ROOT / room).rglob("__init__.py")]
+    return {module_of(path): path for path in [*paths, *(ROOT / f"{name}.py" for name in PROGRAMS)]}
+
+
+def _statements(node):
+    """All import statements below ``node``, but for those that only type checkers read."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.Import, ast.ImportFrom)):
+            yield child
+        elif not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _statements(child)
+
+
+def imported_by(source, package):
+    """The dotted names that a source imports, at its top or within functions; ``package``: where it stands."""
+    names = set()
+    for statement in _statements(ast.parse(source)):
+        if isinstance(statement, ast.Import):
+            names |= {alias.name for alias in statement.names}
+        else:
+            above = package[: len(package) - statement.level + 1] if statement.level else []
+            base = ".".join([*above, *([statement.module] if statement.module else [])])
+            names |= {f"{base}.{alias.name}" for alias in statement.names}
+    return names
+
+
+@cache
+def imports():
+    """Module -> the dotted names that it imports."""
+    found = {}
+    for name, path in modules().items():
+        package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        found[name] = imported_by(path.read_text(encoding="utf-8"), package)
+    return found
+
+
+def room_of(name):
+    return name.split(".")[0]
+
+
+def uses(name, wanted):
+    """Whether a module imports ``wanted`` or something in it."""
+    return any(other == wanted or other.startswith(f"{wanted}.") for other in imports()[name])
+
+
+def users(wanted):
+    return {name for name in modules() if uses(name, wanted)}
+
+
+def test_imports_are_found_wherever_they_stand():
+    source = (
+        "from typing import TYPE_CHECKING\nimport a.b\nif TYPE_CHECKING:\n    import not_this\n"
+        "def f():\n    from c import d\n    from . import e\n    from ..g import h\n"
+    )
+    names = imported_by(source, ["x", "y"])
+    assert names == {"typing.TYPE_CHECKING", "a.b", "c.d", "x.y.e", "x.g.h"}
+    assert len(modules()) > 100
+    assert uses("training.train", "training.schedule")
+
+
+@pytest.mark.parametrize(
+    ("room", "unknown"),
+    [
+        ("steve1", ("data", "training", *PROGRAMS)),
+        ("data", ("training", *PROGRAMS)),
+        ("training", PROGRAMS),
+        ("blockworld", ("data", "training", *PROGRAMS)),
+    ],
+)
+def test_a_room_knows_nothing_of_what_is_built_on_it(room, unknown):
+    for name in (name for name in modules() if room_of(name) == room):
+        assert not {other for other in imports()[name] if room_of(other) in unknown}, name
+
+
+def test_only_the_worlds_package_knows_that_there_is_more_than_one():
+    for name in modules():
+        if room_of(name) in ("steve1", "training") and not name.startswith("steve1.envs"):
+            assert not uses(name, "blockworld"), name
+            assert not uses(name, "steve1.envs.minerl"), name
+    assert users("minerl") <= {"steve1.envs.minerl_worker"}
+
+
+def test_only_their_keepers_touch_weights_pickles_and_pages():
+    assert users("jinja2") == {"steve1.pages.render"}
+    assert "steve1.safe_pickle" in modules()
+    for name, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        if name not in ("steve1.checkpoints", "training.checkpointing"):
+            assert not re.search(r"\btorch\.load\(", text), name
+        if name != "steve1.safe_pickle":
+            assert not re.search(r"\bpickle\.(load\(|Unpickler)", text), name
