@@ -16,6 +16,7 @@ try:
 except ImportError:
     import zlib  # type: ignore
 
+_DAMAGED: type[Exception] = zlib.error  # each library has its own
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SUB = 1  # each byte is stored as its difference from the pixel to its left
 
@@ -42,7 +43,7 @@ def decode_into(coded: bytes, out: np.ndarray) -> bool:
     size = height * (1 + 3 * width)
     try:
         rows = zlib.decompress(parts[0] if len(parts) == 1 else b"".join(parts), 15, size)
-    except (zlib.error, IndexError):
+    except (_DAMAGED, IndexError):
         return False
     if len(rows) != size:
         return False
