@@ -117,6 +117,21 @@ def out_of_range(
     return problems
 
 
+def not_there(args: argparse.Namespace, *names: str, folder: bool = False) -> list[str]:
+    """A sentence for each path of the flags ``names`` that does not exist, or, with ``folder``, is no folder.
+
+    None, not given, is no problem; of a list each path is looked at.
+    """
+    problems = []
+    for name in names:
+        given = getattr(args, name)
+        for path in given if isinstance(given, list) else [given]:
+            if path is not None and not (os.path.isdir(path) if folder else os.path.exists(path)):
+                fault = "is no folder" if folder else "does not exist"
+                problems.append(f"--{name} {path} {fault}; check the path")
+    return problems
+
+
 def report_all(problems: Sequence[str]) -> None:
     """Raise one :class:`UsageError` that lists every problem, or return when there is none."""
     if problems:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
-from steve1.cli import UserError, boolean, count, entry_point, number, out_of_range, report_all
+from steve1.cli import UserError, boolean, count, entry_point, not_there, number, out_of_range, report_all
 from steve1.streams import MAX_SEED
 from training.mineclip_sizes import PRESETS, load_config
 from training.small_training import checkpoint_file, plain_flags, resume, run, with_todays_names
@@ -260,14 +260,8 @@ def _problems(args: argparse.Namespace) -> list[str]:
     problems += out_of_range(args, "token_dropout", "held_out_episodes", least=0, below=1, note="0: none")
     if args.recordings_dir is None and args.episodes_dir is None:
         problems.append("give --recordings_dir or --episodes_dir, or both")
-    for name in ("recordings_dir", "episodes_dir"):
-        path = getattr(args, name)
-        if path is not None and not path.is_dir():
-            problems.append(f"--{name} {path} is no folder; check the path")
-    for name in ("labels", "wordings", "held_out_wordings"):
-        path = getattr(args, name)
-        if path is not None and not path.exists():
-            problems.append(f"--{name} {path} does not exist; check the path")
+    problems += not_there(args, "recordings_dir", "episodes_dir", folder=True)
+    problems += not_there(args, "labels", "wordings", "held_out_wordings")
     try:
         window = load_config(args.mineclip_config).get("window", 16)
     except UserError as error:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
-from steve1.cli import UserError, comma_list, count, entry_point, out_of_range, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, not_there, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
 from steve1.streams import numpy_stream
 
@@ -104,15 +104,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     problems = out_of_range(args, "pairs_per_segment", "wordings_per_moment", "min_offset", "seed", least=0)
-    for name in ("labels", "mineclip_weights", "mineclip_config", "wordings"):
-        path = getattr(args, name)
-        if path is not None and not path.exists():
-            problems.append(f"--{name} {path} does not exist; check the path")
-    problems += [
-        f"--episodes_dir {path} is no folder; check the path"
-        for path in args.episodes_dir
-        if not Path(path).is_dir()
-    ]
+    problems += not_there(args, "labels", "wordings", "mineclip_weights", "mineclip_config")
+    problems += not_there(args, "episodes_dir", folder=True)
     if not args.episodes_dir:
         problems.append("--episodes_dir is empty; give a folder of episodes")
     report_all(problems)

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
+from steve1.cli import UserError, comma_list, count, entry_point, not_there, number, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
 from steve1.files import read_text, whole_file, write_text
 
@@ -285,15 +285,8 @@ def _problems(args: argparse.Namespace) -> list[str]:
         problems.append("give either --instructions or --instructions_file")
     if (args.sampling is None) == (not args.episodes_dir):
         problems.append("give either --episodes_dir or --sampling")
-    for name in ("instructions_file", "mineclip_weights", "mineclip_config", "merge_with"):
-        path = getattr(args, name)
-        if path is not None and not path.is_file():
-            problems.append(f"--{name} {path} does not exist; check the path")
-    problems += [
-        f"--episodes_dir {path} is no folder; check the path"
-        for path in args.episodes_dir
-        if not Path(path).is_dir()
-    ]
+    problems += not_there(args, "instructions_file", "mineclip_weights", "mineclip_config", "merge_with")
+    problems += not_there(args, "episodes_dir", folder=True)
     problems += out_of_range(args, "top_k", least=1)
     problems += out_of_range(args, "min_distance", "max_per_episode", "sheet_columns", least=0)
     return problems + out_of_range(args, "temperature", above=0)

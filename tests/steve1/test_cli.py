@@ -1,10 +1,10 @@
-"""steve1.cli.out_of_range: one check of numbers for every entry point."""
+"""steve1.cli: one check of numbers, and one of paths, for every entry point."""
 
 from argparse import Namespace
 
 import pytest
 
-from steve1.cli import out_of_range
+from steve1.cli import not_there, out_of_range
 
 INF, NAN = float("inf"), float("nan")
 
@@ -41,3 +41,17 @@ def test_all_flags_are_looked_at_and_the_remedy_is_said():
 def test_large_limits_are_written_out():
     (problem,) = out_of_range(Namespace(seed=2**32), "seed", least=0, most=2**32 - 1)
     assert "4,294,967,295" in problem
+
+
+def test_paths_that_are_not_there(tmp_path):
+    file, gone = tmp_path / "file", tmp_path / "gone"
+    file.touch()
+    args = Namespace(a=file, b=None, c=[str(tmp_path), str(file), str(gone)], d=gone)
+    assert not_there(args, "a", "b", "c", "d") == [
+        f"--c {gone} does not exist; check the path",
+        f"--d {gone} does not exist; check the path",
+    ]
+    assert not_there(args, "a", "b", "c", folder=True) == [
+        f"--{name} {path} is no folder; check the path"
+        for name, path in (("a", file), ("c", file), ("c", gone))
+    ]
