@@ -7,6 +7,7 @@ specification, section 9.2). Anything else, damage too, is answered with False: 
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ try:
 except ImportError:
     import zlib  # type: ignore
 
-_DAMAGED: type[Exception] = zlib.error  # each library has its own
+_DAMAGED: Any = zlib.error  # isal's type stubs take it for an instance
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SUB = 1  # each byte is stored as its difference from the pixel to its left
 
