@@ -136,9 +136,11 @@ class Summary:
         ]
         if self.existing:
             lines.append(f"{self.existing:,} were there already")
-        lines += [f"dropped frames: {n:,}, {reason}" for reason, n in self.dropped.items() if n]
+        lines += [f"dropped frames: {n:,}, {reason}" for reason, n in sorted(self.dropped.items()) if n]
         lines += [
-            f"{self.source} passed over: {n:,}, {reason}" for reason, n in self.passed_over.items() if n
+            f"{self.source} passed over: {n:,}, {reason}"
+            for reason, n in sorted(self.passed_over.items())
+            if n
         ]
         if self.frames:
             lines.append("how often, in % of the frames:")
