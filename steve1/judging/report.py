@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from steve1.files import write_json, write_text
-from steve1.judging.tables import RULE, guidance, losses, sentence, spread, summary, verdict_rows
+from steve1.judging.tables import RULE, guidance, losses, sentence, short, spread, summary, verdict_rows
 from steve1.judging.verdicts import (
     LOSES,
     WINS,
@@ -221,7 +221,7 @@ def _page(
 
 
 def _name(group: Group, several_agents: bool, several_scales: bool) -> str:
-    words = [group.prompt if group.kind != "text" or len(group.prompt) <= 24 else group.name]
+    words = [short(group)]
     if several_scales and group.kind != "no_goal":
         words.append(f"scale {guidance(group.cond_scale)}")
     return ", ".join([*words, group.agent] if several_agents else words)

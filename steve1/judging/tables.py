@@ -46,6 +46,11 @@ def guidance(scale: float | None) -> str:
     return f"{scale or 0:g}"
 
 
+def short(asked: Group | Verdict) -> str:
+    """What a prompt is called where there is little room: itself, or its name where it is long."""
+    return asked.prompt if asked.kind != "text" or len(asked.prompt) <= 24 else asked.name
+
+
 def sentence(verdict: Verdict, several_agents: bool = False) -> str:
     """A verdict in one sentence."""
     v = verdict
@@ -67,7 +72,8 @@ def sentence(verdict: Verdict, several_agents: bool = False) -> str:
         if v.rival.ahead > 0:
             said += f"; its mean lies above that of {others} at this guidance, {gap:.3g} over “{_cut(v.rival.prompt)}”"
         else:
-            said += f"; yet among {others} at this guidance “{_cut(v.rival.prompt)}” has {gap:.3g} more of it"
+            more = f"{gap:.3g} more" if gap else "just as much"
+            said += f"; yet of {others} at this guidance “{_cut(v.rival.prompt)}” has {more} of it"
     return f"{said}."
 
 
@@ -103,7 +109,7 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
         [
             "prompt",
             "measure",
-            "who",
+            "agent",
             "against",
             "guidance",
             "with it",
@@ -119,7 +125,7 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
         n = v.difference.n if v.difference is not None else 0
         rows.append(
             [
-                v.prompt,
+                short(v),
                 f"{v.measure} ({MEASURES[v.measure].unit})",
                 v.agent or "agent",
                 v.against,
@@ -136,7 +142,7 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
     return rows
 
 
-_SAID_ONCE = ("who", "against", "guidance", "worlds")  # where they are the same in all lines
+_SAID_ONCE = ("agent", "against", "guidance", "worlds")  # where they are the same in all lines
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -174,7 +180,7 @@ def figures_table(groups: Sequence[Group], measures: Sequence[str]) -> str:
         own = group.own
         lines.append(
             [
-                _cut(group.prompt),
+                _cut(short(group)),
                 *(facts[name] for name in extra),
                 str(len(group.episodes)),
                 *(spread(spans.get(name)) for name in measures),

@@ -38,6 +38,9 @@ def test_one_sentence_a_verdict():
         "over “open inventory”."
     )
     assert "is not told apart from no goal in inventory open" in sentence(inventory)
+    assert sentence(inventory).endswith(
+        "; yet of the other prompt at this guidance “look at the sky” has 0.15 more of it."
+    )
     few = judge([e for e in two_prompts() if e.decides["world_seed"] < 3])[0]
     assert "has too few worlds to be compared with no goal" in sentence(few)
     assert "3 worlds;" in sentence(few)
@@ -54,19 +57,19 @@ def test_the_table_of_verdicts_says_the_rule_and_counts():
     assert lines[0].split("  ")[0] == "prompt"
     assert lines[1].endswith("wins")
     assert lines[2].endswith("not told apart")
-    assert lines[3] == "in all: who mine, against no goal, guidance 2, worlds 8"
+    assert lines[3] == "in all: agent mine, against no goal, guidance 2, worlds 8"
     assert "not corrected for how many comparisons" in lines[4]
     assert lines[5] == (
         "1 of 2 prompts win their own measure against no goal; 1 of 2 have more of it than every other prompt"
     )
-    assert "who" not in lines[0]
+    assert "agent" not in lines[0]
     assert verdict_table([]) == ""
 
 
 def test_the_table_names_what_differs_from_line_to_line():
     both = judge([*two_prompts(label="base"), *two_prompts()])
     heads, *lines = verdict_table(both).splitlines()
-    assert "who" in heads
+    assert "agent" in heads
     assert "against" in heads
     assert "in all: guidance 2, worlds 8" in lines
     assert [line.split(":")[0] for line in summary(both)] == ["base", "mine"]
