@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import dataclass
 
-from steve1.cli import boolean, count, number
+from steve1.cli import boolean, count, number, out_of_range
 
 DEGREES_PER_PIXEL = 360 / 2400  # OpenAI's recorder
 WINDOW = 1280, 720  # OpenAI's recorder; mouse.x and mouse.y are pixels of this window
@@ -74,15 +73,10 @@ def add_recording_flags(parser: argparse.ArgumentParser) -> None:
 
 def recording_problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags of :func:`add_recording_flags`, a sentence each."""
-    problems = []
-    if args.max_hole_ticks < 0:
-        problems.append(f"--max_hole_ticks {args.max_hole_ticks} is below 0; 0 cuts every hole out")
+    problems = out_of_range(args, "max_hole_ticks", least=0, note="0: every hole is cut out")
     if args.window is not None and _size(args.window) is None:
         problems.append(f"--window {args.window} is no size; give width x height in pixels, such as 1280x720")
-    scale = args.degrees_per_pixel
-    if scale is not None and not (math.isfinite(scale) and 0 < scale <= 180):
-        problems.append(f"--degrees_per_pixel {scale:g} is not above 0 and at most 180; OpenAI's is 0.15")
-    return problems
+    return problems + out_of_range(args, "degrees_per_pixel", above=0, most=180, note="OpenAI's: 0.15")
 
 
 def recording_options(args: argparse.Namespace) -> RecordingOptions:

@@ -127,7 +127,7 @@ def not_there(args: argparse.Namespace, *names: str, folder: bool = False) -> li
         given = getattr(args, name)
         for path in given if isinstance(given, list) else [given]:
             if path is not None and not (os.path.isdir(path) if folder else os.path.exists(path)):
-                fault = "is no folder" if folder else "does not exist"
+                fault = "is no folder" if os.path.exists(path) else "does not exist"
                 problems.append(f"--{name} {path} {fault}; check the path")
     return problems
 

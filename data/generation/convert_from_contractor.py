@@ -46,7 +46,7 @@ from data.generation.recordings import (
 )
 from data.generation.sources import Entry, Missing, Piece, Source, blamed, printable
 from data.recording_options import add_recording_flags, recording_options, recording_problems
-from steve1.cli import count, entry_point, report_all
+from steve1.cli import count, entry_point, not_there, out_of_range, report_all
 from steve1.config import data_root
 
 __all__ = ["INDICES", "in_folder", "main", "read_index"]
@@ -191,13 +191,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _problems(args: argparse.Namespace) -> list[str]:
     problems = driver_problems(args) + recording_problems(args)
-    if args.downloads < 0:
-        problems.append(f"--downloads {args.downloads} is below 0; 0 downloads each recording in its turn")
-    if args.index_file is not None and not os.path.isfile(args.index_file):
-        problems.append(f"--index_file {args.index_file} does not exist; check the path")
-    if args.local_dir is not None and not os.path.isdir(args.local_dir):
-        problems.append(f"--local_dir {args.local_dir} does not exist; check the path")
-    return problems
+    problems += out_of_range(args, "downloads", least=0, note="0: each recording in its turn")
+    return problems + not_there(args, "index_file") + not_there(args, "local_dir", folder=True)
 
 
 if __name__ == "__main__":

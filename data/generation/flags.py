@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import os
 
-from steve1.cli import boolean, count, number
+from steve1.cli import boolean, count, not_there, number, out_of_range
 from steve1.config import weights_dir
 
 
@@ -76,23 +76,16 @@ def add_driver_flags(parser: argparse.ArgumentParser, min_timesteps: int, what: 
 def driver_problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags of :func:`add_driver_flags`, and with ``--num_episodes``."""
     problems = flag_problems(args) + slice_problems(args)
-    if args.num_episodes < 0:
-        problems.append(f"--num_episodes {args.num_episodes} is below 0; 0 converts all")
-    if args.workers < 0:
-        problems.append(f"--workers {args.workers} is below 0; 0 is a process a core")
-    if not -1e9 < args.keep_free_gb < 1e9:
-        problems.append(
-            f"--keep_free_gb {args.keep_free_gb} is no size of a disk; give GB, or -1 for no check"
-        )
+    problems += out_of_range(args, "num_episodes", least=0, note="0: all")
+    problems += out_of_range(args, "workers", least=0, note="0: a process a core")
+    problems += out_of_range(args, "keep_free_gb", above=-1e9, below=1e9, note="GB; -1: no check")
     if args.ray_address is not None:
         if importlib.util.find_spec("ray") is None:
             problems.append('--ray_address needs Ray, which is not installed: pip install "ray"')
         if args.workers > 1:
             problems.append("--workers is for this machine, --ray_address for a cluster; give one of them")
-    for flag, value, least in (("ray_cpus", args.ray_cpus, 0.001), ("ray_gpus", args.ray_gpus, 0)):
-        if not least <= value < 1e6:
-            problems.append(f"--{flag} {value} is below {least:g}")
-    return problems
+    problems += out_of_range(args, "ray_cpus", least=0.001, below=1e6)
+    return problems + out_of_range(args, "ray_gpus", least=0, below=1e6)
 
 
 def add_episode_flags(parser: argparse.ArgumentParser, min_timesteps: int) -> None:
@@ -128,18 +121,13 @@ def add_episode_flags(parser: argparse.ArgumentParser, min_timesteps: int) -> No
 
 def flag_problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags of :func:`add_episode_flags`."""
-    problems = []
-    if args.batch_size < 1:
-        problems.append(f"--batch_size {args.batch_size} is below 1")
-    if args.min_timesteps < 0:
-        problems.append(f"--min_timesteps {args.min_timesteps} is below 0; 0 keeps everything")
+    problems = out_of_range(args, "batch_size", least=1)
+    problems += out_of_range(args, "min_timesteps", least=0, note="0: all")
     if not os.path.isfile(args.mineclip_weights):
         problems.append(
             f"--mineclip_weights {args.mineclip_weights} does not exist; run download_weights.sh, or name yours"
         )
-    if args.mineclip_config is not None and not os.path.isfile(args.mineclip_config):
-        problems.append(f"--mineclip_config {args.mineclip_config} does not exist")
-    return problems
+    return problems + not_there(args, "mineclip_config")
 
 
 def slice_problems(args: argparse.Namespace) -> list[str]:
@@ -154,7 +142,7 @@ def slice_problems(args: argparse.Namespace) -> list[str]:
     if n is None:
         return [f"--worker_id {which} needs --num_workers, the number of slices"]
     if n < 1:
-        return [f"--num_workers {n} is below 1"]
+        return out_of_range(args, "num_workers", least=1)
     if not 0 <= which < n:
         return [f"--worker_id {which} is not between 0 and --num_workers {n} - 1"]
     return []

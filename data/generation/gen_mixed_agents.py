@@ -28,7 +28,7 @@ from data.generation.convert import convert_all
 from data.generation.flags import add_driver_flags, driver_problems
 from data.generation.mixed_agents import PERFORM_SPIN_PROB, SWITCH_AGENT_PROB
 from data.generation.sources import Entry, Piece, Source, Told
-from steve1.cli import UserError, count, entry_point, number, report_all
+from steve1.cli import UserError, count, entry_point, number, out_of_range, report_all
 from steve1.config import data_root, weights_dir
 from steve1.flags import add_world_flags, missing_files, missing_python
 
@@ -328,15 +328,10 @@ def _probability(text: str) -> float:
 
 def _problems(args: argparse.Namespace) -> list[str]:
     problems = driver_problems(args) + missing_files(args, _MODELS) + missing_python(args)
-    for name in ("num_episodes", "max_timesteps"):
-        if getattr(args, name) < 1:
-            problems.append(f"--{name} {getattr(args, name)} is below 1")
-    for name in ("seed", "env_seed"):
-        if getattr(args, name) < 0:
-            problems.append(f"--{name} {getattr(args, name)} is below 0")
-    for name in ("switch_agent_prob", "perform_spin_prob"):
-        if not 0 <= getattr(args, name) <= 1:
-            problems.append(f"--{name} {getattr(args, name)} is no probability; give 0 to 1")
+    problems += out_of_range(args, "max_timesteps", least=1) + out_of_range(args, "seed", "env_seed", least=0)
+    if args.num_episodes == 0:  # to all other sources it means all
+        problems += out_of_range(args, "num_episodes", least=1)
+    problems += out_of_range(args, "switch_agent_prob", "perform_spin_prob", least=0, most=1)
     if args.max_timesteps < args.min_timesteps:
         problems.append(
             f"--min_timesteps {args.min_timesteps} is above --max_timesteps {args.max_timesteps}, so no episode "

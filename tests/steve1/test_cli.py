@@ -52,6 +52,7 @@ def test_paths_that_are_not_there(tmp_path):
         f"--d {gone} does not exist; check the path",
     ]
     assert not_there(args, "a", "b", "c", folder=True) == [
-        f"--{name} {path} is no folder; check the path"
-        for name, path in (("a", file), ("c", file), ("c", gone))
+        f"--a {file} is no folder; check the path",
+        f"--c {file} is no folder; check the path",
+        f"--c {gone} does not exist; check the path",
     ]
