@@ -239,3 +239,18 @@ def test_help_answers_without_the_heavy_imports():
     )
     assert done.stdout.rstrip().endswith("[]")
     assert "--cond_scale" in done.stdout
+
+
+def test_prompts_that_mineclip_does_not_read_are_warned_of_once_and_have_readable_names(
+    models, worlds, tmp_path, capsys
+):
+    long = "dig " * 90
+    run(models, tmp_path, "--custom_text_prompt", "копай вниз", long, "go", "--num_seeds", "2")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == 2
+    assert "копай вниз" in lines[0]
+    assert "byte by byte" in lines[0]
+    assert "has 90 tokens, of which MineCLIP reads 75" in lines[1]
+    names = {path.stem.removesuffix("_text_seed0") for path in tmp_path.glob("*_seed0.mp4")}
+    assert {"prompt_1", "go"} < names
+    assert any(name.startswith("dig_dig_dig") for name in names)

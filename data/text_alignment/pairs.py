@@ -23,9 +23,12 @@ _NOTES: dict[str, Any] = {"texts": "", "episodes": "", "frames": -1}  # and what
 
 
 def embed_texts(mineclip: MineCLIP, texts: Sequence[str]) -> np.ndarray:
-    """MineCLIP's embeddings of texts, float32 [N, E]."""
+    """MineCLIP's embeddings of texts, float32 [N, E]; says on stderr what it does not read of them."""
     import torch
 
+    from steve1.mineclip.tokenizer import warn_of_misread
+
+    warn_of_misread(dict.fromkeys(texts), mineclip.config["context_length"])
     with torch.inference_mode():
         parts = [mineclip.encode_text(list(texts[i : i + 256])) for i in range(0, len(texts), 256)]
     return torch.cat(parts).float().cpu().numpy()

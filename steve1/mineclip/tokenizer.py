@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import gzip
-from collections.abc import Sequence
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,40 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
         ids = [START, *encoding.ids[: context_length - 2], END]
         row[: len(ids)] = torch.tensor(ids)
     return tokens
+
+
+def misread(text: str, context_length: int = 77) -> list[str]:
+    """Sentences on what MineCLIP does not read of a text as it is meant: what is cut, and letters of another script."""
+    sentences = []
+    encoding, room = _tokenizer().encode(text), context_length - 2
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    if len(encoding.ids) > room:
+        cut = " ".join(text[encoding.offsets[room][0] :].split())
+        sentences.append(
+            f"“{shown}” has {len(encoding.ids)} tokens, of which MineCLIP reads {room}; cut off is “{cut}”"
+        )
+    scripts = dict.fromkeys(filter(None, map(_foreign_script, text)))
+    if scripts:
+        sentences.append(
+            f"“{shown}” has letters of another script ({', '.join(scripts)}), which MineCLIP, trained on English, "
+            "reads byte by byte: what comes of it is noise, so write it in English"
+        )
+    return sentences
+
+
+def warn_of_misread(texts: Iterable[str], context_length: int = 77) -> None:
+    """Print what :func:`misread` says of texts to stderr, a line each."""
+    for sentence in (sentence for text in texts for sentence in misread(text, context_length)):
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
+def _foreign_script(letter: str) -> str | None:
+    """The name of the script of a letter that isn't Latin, such as Cyrillic."""
+    if ord(letter) < 0x250 or not unicodedata.category(letter).startswith("L"):
+        return None
+    script = unicodedata.name(letter, "unknown").split()[0].split("-")[0]
+    return None if script == "LATIN" else {"CJK": "Chinese"}.get(script, script.capitalize())
 
 
 @functools.cache

@@ -12,13 +12,15 @@ import torch
 from steve1.checkpoints import load_mineclip, load_pickle, read_metadata, tensors_hash
 from steve1.cli import UserError
 from steve1.mineclip import MineCLIP
+from steve1.mineclip.tokenizer import warn_of_misread
 from steve1.prior import TranslatorVAE, load_prior
 from steve1.streams import torch_stream
 
 
 @torch.no_grad()
 def text_embeds(mineclip: MineCLIP, texts: Sequence[str]) -> torch.Tensor:
-    """Embeddings of texts, float32 [N, E] on the CPU."""
+    """Embeddings of texts, float32 [N, E] on the CPU; says on stderr what MineCLIP does not read of them."""
+    warn_of_misread(texts, mineclip.config["context_length"])
     return mineclip.encode_text(list(texts)).float().cpu()
 
 

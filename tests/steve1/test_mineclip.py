@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from steve1.cli import UserError
 from steve1.config import FIRST_EMBED, MINECLIP_CONFIG
 from steve1.mineclip import FrameEmbedder, MineCLIP, embed_frames
-from steve1.mineclip.tokenizer import END, START, tokenize
+from steve1.mineclip.tokenizer import END, START, misread, tokenize
 
 TINY = {
     "resolution": [32, 48],
@@ -225,3 +225,17 @@ def test_a_frame_buffer_may_be_reused(mineclip):
 def test_frames_of_another_kind_are_refused(mineclip, bad):
     with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\]"):
         embed_frames(mineclip, [bad], 4)
+
+
+def test_what_is_cut_off_and_what_is_not_latin_is_said_in_a_sentence_each():
+    assert misread("look at the sky, café olé 🌳 “½”") == []
+    words = " ".join(f"word{i}" for i in range(60))  # two tokens each
+    (cut,) = misread(words)
+    kept = cut.rpartition("cut off is “")[2].removesuffix("”")
+    assert words.endswith(kept)
+    assert 0 < len(kept) < len(words)
+    assert torch.equal(tokenize([words]), tokenize([words.removesuffix(kept)]))
+    assert misread(words, context_length=200) == []
+    assert "(Cyrillic)" in misread("копай вниз")[0]
+    assert "(Chinese, Hiragana)" in misread("天空を見る")[0]
+    assert len(misread("天空 " * 40)) == 2
