@@ -5,18 +5,15 @@ Nothing heavy is imported until :func:`make_env` is called.
 
 from __future__ import annotations
 
-import functools
 import os
-import sys
 from typing import Any
 
 from steve1.cli import UserError
+from steve1.envs.telling import WorldLost, say_once
+
+__all__ = ["ENV_NAMES", "WorldLost", "identify", "make_env", "say_once"]
 
 ENV_NAMES = ("minerl", "blockworld", "auto")
-
-
-class WorldLost(UserError):
-    """The world crashed or hung: the episode ends here, and ``reset`` makes a fresh world."""
 
 
 def make_env(
@@ -75,9 +72,3 @@ def _choose(minerl_python: str | os.PathLike | None) -> str:
         return "minerl"
     say_once("world: BlockWorld, the stand-in, because MineRL is not installed (see docs/minerl.md)")
     return "blockworld"
-
-
-@functools.cache
-def say_once(text: str) -> None:
-    """Print a line on stderr, the first time that it is said."""
-    print(text, file=sys.stderr)

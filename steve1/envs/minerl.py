@@ -24,8 +24,8 @@ from typing import Any
 
 from steve1.cli import UserError, count, entry_point, out_of_range, report_all
 from steve1.config import MINERL_SETTINGS, POV_SHAPE
-from steve1.envs import WorldLost
 from steve1.envs.minerl_python import add_minerl_flag, find_python, missing_python
+from steve1.envs.telling import WorldLost
 
 START_S, RESET_S, STEP_S = 300.0, 300.0, 60.0
 _SPAWN_BLOCKS = 30.0  # Minecraft spreads the starts in one world about so far

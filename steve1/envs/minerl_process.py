@@ -20,8 +20,9 @@ import uuid
 from typing import IO, Any
 
 from steve1.cli import UserError
-from steve1.envs import WorldLost, minerl_worker, say_once
+from steve1.envs import minerl_worker
 from steve1.envs.minerl_worker import MARK, kill_marked, read_message, write_message
+from steve1.envs.telling import WorldLost, say_once
 
 _GRACE_S = 10.0  # for leaving in peace
 _SHARED_MEMORY = "/dev/shm"
