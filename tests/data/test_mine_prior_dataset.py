@@ -289,6 +289,12 @@ def test_all_mistakes_of_flags_at_once(world, tmp_path, capsys):
     )
     for said in (
         *("either --instructions or", "either --episodes_dir or --sampling", "--instructions_file no.txt"),
-        *("--top_k 0", "--min_distance -1", "--temperature 0", "--merge_with no.pkl", "--episodes_dir no is"),
+        *(
+            "--top_k 0",
+            "--min_distance -1",
+            "--temperature 0",
+            "--merge_with no.pkl",
+            "--episodes_dir no does not exist",
+        ),
     ):
         assert said in message
