@@ -54,20 +54,16 @@ def test_the_same_figures_make_the_same_bytes(chart):
     assert chart() == chart()
 
 
-def test_ids_are_used_and_no_other_charts(chart):
-    ids, used = (
-        re.findall(r' id="([^"]+)"', str(chart())),
-        re.findall(r'(?:url\(#|href="#)([^")]+)', str(chart())),
-    )
-    assert len(ids) == len(set(ids))
-    assert set(ids) == set(used)
-    others = {
-        i
-        for other in CHARTS.values()
-        if other is not chart
-        for i in re.findall(r' id="([^"]+)"', str(other()))
-    }
-    assert not others & set(ids)
+def test_ids_are_used_and_no_other_charts():
+    seen = set()
+    for chart in CHARTS.values():
+        svg = str(chart())
+        ids, used = re.findall(r' id="([^"]+)"', svg), re.findall(r'(?:url\(#|href="#)([^")]+)', svg)
+        assert len(ids) == len(set(ids))
+        assert set(ids) == set(used)
+        assert not seen & set(ids)
+        seen |= set(ids)
+    assert seen
 
 
 def test_colours_follow_the_page_by_day_and_by_night():
