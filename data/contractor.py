@@ -226,7 +226,7 @@ class Recording:
         from data.timeline import read_timeline
 
         timeline = read_timeline(self.video_path)
-        if not timeline.timed and not self.options.fps_as_ticks:
+        if timeline.moment is None and not self.options.fps_as_ticks:
             if not timeline.header_rate:
                 raise UserError(
                     f"{self.video_path} does not say its frame rate; give --fps_as_ticks if a picture is a tick"
@@ -275,13 +275,14 @@ class Recording:
     def _timed(self, timeline: Timeline) -> Iterator[tuple[float, Picture]]:
         first = last = None
         for i, picture in enumerate(self._sound_pictures()):
-            if timeline.stored_times and picture.frame.time is not None:
-                first = picture.frame.time if first is None else first
-                seconds = picture.frame.time - first
-            elif i < len(timeline.times):
-                seconds = float(timeline.times[i])
+            moment = None if timeline.moment is None else picture.seconds(timeline.moment)
+            if timeline.moment is None:
+                seconds = i * timeline.step
+            elif moment is None:
+                seconds = 0.0 if last is None else last + timeline.step
             else:
-                return
+                first = moment if first is None else first
+                seconds = moment - first
             if last is not None and seconds < last:
                 raise UserError(
                     f"{self.video_path}: its timestamps fall back from {last:.3f} s to {seconds:.3f} s; write it anew "
@@ -301,7 +302,7 @@ class Recording:
             "by": "index"
             if self.options.fps_as_ticks
             else "time"
-            if timeline.timed
+            if timeline.moment
             else "index at the header's rate",
             "ticks_by": clock.name,
             "ticks_left_out": clock.left_out,

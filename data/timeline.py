@@ -12,23 +12,26 @@ from data.video import opened, packets
 from steve1.config import FPS
 
 _ROUNDING = 0.0015  # seconds; containers round times to milliseconds
+_LONG = 0.1  # seconds; a last picture that is shown for longer is one of a variable rate
 
 
 @dataclass(frozen=True)
 class Timeline:
     """``times``: seconds of each picture since the first one, float64 [n], in the order in which they are shown.
 
-    ``last_seconds``: how long the last one is shown; ``announced``: seconds that the header gives the video, 0 where
-    it says nothing; ``header_rate``: pictures a second by the header, which decides nothing but where the file has no
-    times at all (``timed`` False); ``stored_times``: the pictures' own times are right (else only ``times`` are).
+    ``step``: the usual time between two; ``last_seconds``: how long the last one is shown; ``announced``: seconds that
+    the header gives the video, 0 where it says nothing; ``header_rate``: pictures a second by the header, which decides
+    nothing but where the file has no times at all; ``moment``: which time of a decoded frame is its own, None where
+    there are none. An AVI stores when pictures are decoded; a decoder hands each one out with the time (dts) of the
+    packet that comes when it is due.
     """
 
     times: np.ndarray
+    step: float
     last_seconds: float
     announced: float
     header_rate: float
-    timed: bool
-    stored_times: bool
+    moment: str | None
 
     @property
     def seconds(self) -> float:
@@ -52,28 +55,25 @@ def read_timeline(path: str | os.PathLike) -> Timeline:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
         base = float(stream.time_base or Fraction(1, 1000))
-        delay = int(getattr(stream.codec_context, "has_b_frames", 0) or 0)
-        # An AVI stores when a picture is decoded and not when it is shown.
-        reordered = container.format.name == "avi" and delay > 0
-        shown, decoded, last = [], [], (-1, 0)
+        avi = container.format.name == "avi"
+        shown: list[int | None] = []
+        last = -1, 0
         for packet in packets(container, stream):
-            decoded.append(packet.dts if packet.dts is not None else packet.pts)
-            shown.append(packet.pts if packet.pts is not None else packet.dts)
+            first, second = (packet.dts, packet.pts) if avi else (packet.pts, packet.dts)
+            shown.append(second if first is None else first)
             if shown[-1] is not None:
                 last = max(last, (shown[-1], packet.duration or 0))
         announced = float(stream.duration * base) if stream.duration else 0.0
         if not announced and container.duration and len(container.streams) == 1:
             announced = container.duration / 1_000_000
         n = len(shown)
-    known = sum(time is not None for time in shown)
-    if n == 0 or known < n / 2:
+    moments = [time for time in shown if time is not None]
+    if len(moments) < max(1, n / 2):
         step = 1 / rate if rate else 0.0
-        return Timeline(np.arange(n) * step, step, 0.0, rate, False, False)
-    moments = decoded if reordered and None not in decoded else [time for time in shown if time is not None]
+        return Timeline(np.arange(n) * step, step, step, 0.0, rate, None)
     times = np.sort(np.array(moments, dtype=np.float64)) * base
     step = float(np.median(np.diff(times))) if len(times) > 1 else (1 / rate if rate else 0.0)
-    if reordered:
-        times = np.concatenate([times[delay:], times[-1] + step * np.arange(1, delay + 1)])[:n]
-    return Timeline(
-        times - times[0], max(last[1] * base, step), announced, rate, True, not reordered and known == n
-    )
+    # A muxer that doesn't know how long the last picture is shown takes the header's rate.
+    told = last[1] * base
+    last_seconds = told if told > _LONG and told > 3 * step else step
+    return Timeline(times - times[0], step, last_seconds, announced, rate, "dts" if avi else "pts")

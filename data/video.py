@@ -88,13 +88,18 @@ class Picture:
     """A decoded picture of a video; it is converted when it is asked for, once."""
 
     def __init__(self, frame: av.VideoFrame, reader: PictureReader) -> None:
-        self.frame, self._reader = frame, reader
+        self._frame, self._reader = frame, reader
         self._image: np.ndarray | None = None
+
+    def seconds(self, moment: str) -> float | None:
+        """Its time in the file by ``moment``, "pts" or "dts"; None where it has none."""
+        time, base = getattr(self._frame, moment), self._frame.time_base
+        return None if time is None or base is None else float(time * base)
 
     def rgb(self) -> np.ndarray:
         """The picture as a person sees it, uint8 [H, W, 3] RGB, a new array each time. Raises UserError."""
         if self._image is None:
-            self._image = self._reader.rgb(self.frame)
+            self._image = self._reader.rgb(self._frame)
         return self._image.copy()
 
 

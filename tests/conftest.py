@@ -17,6 +17,7 @@ settings.register_profile("steve1", deadline=None, derandomize=True)
 settings.load_profile("steve1")
 
 VECTORS = Path(__file__).parent / "vectors"
+CASES = Path(__file__).parent / "cases"
 TINY_POLICY = Path(__file__).parent / "tiny_policy.json"
 # Minecraft footage that may not be copied here; present only beside a developer's checkout.
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
