@@ -43,6 +43,7 @@ from data.generation.recordings import (
     obtain,
     read_index,
     unchanged,
+    without_closing_menu,
 )
 from data.generation.sources import Entry, Missing, Piece, Source, blamed, printable
 from data.recording_options import add_recording_flags, recording_options, recording_problems
@@ -114,7 +115,9 @@ class ContractorRecordings(Source):
         with blamed():
             options = with_recorders_options(recording_options(self._args), entry.options)
             recording = Recording.read(entry.video, entry.actions or "", options)
-        task = TASKS.get(self._index or "")
+        task, in_menu = TASKS.get(self._index or ""), 0
+        if task:
+            recording.actions, in_menu = without_closing_menu(recording.actions)
         metadata = {
             "source": printable(entry.origin),
             "source_bytes": entry.bytes() if entry.origin == entry.video else None,
@@ -123,7 +126,7 @@ class ContractorRecordings(Source):
             **({} if options == recording_options(self._args) else {"recorders_options": asdict(options)}),
             **({"label": task, "task": self._index} if task else {}),
         }
-        yield RecordingPiece(entry.name, recording, metadata)
+        yield RecordingPiece(entry.name, recording, metadata, in_menu=in_menu)
 
 
 DEFAULT_INDEX = "8.x"

@@ -27,6 +27,7 @@ from data.generation.sources import (
 from steve1.cli import UserError
 
 if TYPE_CHECKING:
+    from data.action_lines import ActionLines
     from data.contractor import Recording
 
 BASE_URL = "https://openaipublic.blob.core.windows.net/minecraft-rl/snapshots/"
@@ -81,7 +82,7 @@ class Recorded(Entry):
 
 
 class RecordingPiece:
-    """A recording as one episode."""
+    """A recording as one episode. ``in_menu``: lines that :func:`without_closing_menu` took off."""
 
     def __init__(
         self,
@@ -89,7 +90,9 @@ class RecordingPiece:
         recording: Recording,
         metadata: dict,
         labelled: bool = False,
+        in_menu: int = 0,
     ) -> None:
+        self._in_menu = in_menu
         self.name, self._recording, self._metadata, self._labelled = name, recording, metadata, labelled
         self.expected = len(recording.actions.kept)
 
@@ -113,8 +116,28 @@ class RecordingPiece:
         warnings = tuple(self._recording.warnings)
         if n is None:
             return Told(warnings=warnings)
-        dropped = tuple(self._recording.dropped.items())
-        return Told(warnings=warnings, dropped=dropped, labelled=self._labelled)
+        from data.contractor import NULL
+
+        dropped = {**self._recording.dropped, "in the closing menu": self._in_menu}
+        dropped[NULL] -= self._in_menu
+        return Told(warnings=warnings, dropped=tuple(dropped.items()), labelled=self._labelled)
+
+
+def without_closing_menu(actions: ActionLines) -> tuple[ActionLines, int]:
+    """The actions without the press of ESC that ends an episode and the menu behind it; and how many lines those are.
+
+    BASALT's players ended every episode so. A screen that is open at the end for another reason stays.
+    """
+    escape = actions.env_actions["ESC"].astype(bool)
+    stop = len(actions.kept)
+    while stop and actions.cursor[stop - 1] is not None:
+        stop -= 1
+    # The screen is open on the line of the press, or on the next.
+    if not escape[max(0, stop - 1) : stop + 1].any():
+        return actions, 0
+    while stop and escape[stop - 1]:
+        stop -= 1
+    return actions.rows(range(stop)), len(actions.kept) - stop
 
 
 def made_otherwise(entry: Recorded, settings: dict[str, Any], metadata: dict, path: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,22 @@ def load_labels(path: str | os.PathLike) -> list[Label]:
     labels = [label for file in files for label in _read(file)]
     if not labels:
         raise UserError(f"{path} holds no labels; a label is a line such as {_EXAMPLE}")
+    return labels
+
+
+def own_labels(episodes: Iterable[str | os.PathLike]) -> list[Label]:
+    """The labels that episodes carry themselves: ``label`` in metadata.json says what all of their frames show.
+
+    Converting a BASALT task writes them; episodes without one give none.
+    """
+    from data.EpisodeStorage import EpisodeStorage
+
+    labels = []
+    for path in map(Path, episodes):
+        episode = EpisodeStorage(path)
+        text = episode.metadata.get("label")
+        if isinstance(text, str) and text.strip() and len(episode):
+            labels.append(Label(path.name, 0, len(episode), text))
     return labels
 
 

@@ -21,7 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.text_alignment.labels import Label, find_wordings, load_labels, load_wordings, texts_by_meaning
+from data.text_alignment.labels import (
+    Label,
+    find_wordings,
+    load_labels,
+    load_wordings,
+    own_labels,
+    texts_by_meaning,
+)
 from steve1.cli import UserError, comma_list, count, entry_point, not_there, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
 from steve1.streams import numpy_stream
@@ -49,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("files")
     files.add_argument(
-        "--labels", type=Path, required=True, help="file of label lines, or a folder of such *.jsonl"
+        "--labels",
+        type=Path,
+        help="file of label lines, or a folder of such *.jsonl (default: the labels that the episodes carry, "
+        "as those of BASALT's tasks do)",
     )
     files.add_argument(
         "--episodes_dir",
@@ -67,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         "--mineclip_config",
         type=Path,
         help="JSON with its sizes (default: the JSON beside the weights, or else the published sizes)",
+    )
+    files.add_argument(
+        "--allow_other_mineclip",
+        action="store_true",
+        help="take episodes that another MineCLIP embedded, or that do not say which (default: refuse)",
     )
     files.add_argument(
         "--wordings",
@@ -111,8 +126,13 @@ def main(argv: list[str] | None = None) -> None:
     report_all(problems)
 
     # ---- labels ----
-    labels = load_labels(args.labels)
-    wordings_file = args.wordings or find_wordings(args.labels)
+    episodes = _episodes(args.episodes_dir)
+    labels = own_labels(episodes.values()) if args.labels is None else load_labels(args.labels)
+    if not labels:
+        raise UserError(
+            f"no episode of {', '.join(args.episodes_dir)} carries a label; give --labels, lines that say what is shown"
+        )
+    wordings_file = args.wordings or (None if args.labels is None else find_wordings(args.labels))
     wordings = load_wordings(wordings_file)[0] if wordings_file else {}
     texts, own = texts_by_meaning(labels, wordings)
     if own and wordings:
@@ -132,7 +152,8 @@ def main(argv: list[str] | None = None) -> None:
     # ---- pairs ----
     lost: Counter[str] = Counter()
     taken = {"text_embeddings": [], "visual_embeddings": [], "texts": [], "episodes": [], "frames": []}  # type: ignore[var-annotated]
-    for label, moments, visual in _moments(labels, args, mineclip_hash, lost):
+    width = len(next(iter(embedded.values())))
+    for label, moments, visual in _moments(labels, episodes, args, mineclip_hash, width, lost):
         some = texts[label.meaning]
         per_moment = min(args.wordings_per_moment or len(some), len(some))
         for turn, (t, row) in enumerate(zip(moments, visual, strict=True)):
@@ -147,7 +168,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{n:,} of {len(labels):,} labels are passed over: {reason}")
     if not taken["texts"]:
         raise UserError(
-            f"no pair is left of the {len(labels):,} labels of {args.labels} ({'; '.join(sorted(lost))}); "
+            f"no pair is left of the {len(labels):,} labels ({'; '.join(sorted(lost))}); "
             "check --labels and --episodes_dir"
         )
     dump_pickle({**taken, "mineclip_hash": mineclip_hash}, args.output_path)
@@ -162,12 +183,18 @@ def main(argv: list[str] | None = None) -> None:
     )
 
 
-def _moments(labels: Sequence[Label], args: argparse.Namespace, mineclip_hash: str, lost: Counter):
+def _moments(
+    labels: Sequence[Label],
+    episodes: dict[str, Path],
+    args: argparse.Namespace,
+    mineclip_hash: str,
+    width: int,
+    lost: Counter,
+):
     """Yield (label, moments, their embeddings [n, E]), counting in ``lost`` the labels that give none."""
     from data.EpisodeStorage import EpisodeStorage
     from data.text_alignment.pairs import check_mineclip
 
-    episodes = _episodes(args.episodes_dir)
     loaded: tuple[str, np.ndarray] | None = None
     for label in sorted(labels, key=lambda label: (label.episode, label.start, label.stop, label.text)):
         if label.episode not in episodes:
@@ -175,8 +202,13 @@ def _moments(labels: Sequence[Label], args: argparse.Namespace, mineclip_hash: s
             continue
         if loaded is None or loaded[0] != label.episode:
             episode = EpisodeStorage(episodes[label.episode])
-            check_mineclip(episode, mineclip_hash, args.mineclip_weights)
+            check_mineclip(episode, mineclip_hash, args.mineclip_weights, args.allow_other_mineclip)
             loaded = label.episode, episode.load_embeds_attn()
+            if loaded[1].shape[1] != width:
+                raise UserError(
+                    f"{episodes[label.episode]} has embeddings of width {loaded[1].shape[1]}, {args.mineclip_weights} "
+                    f"makes {width}; give the MineCLIP that made the episodes"
+                )
         embeds = loaded[1]
         moments = draw_moments(label, len(embeds), args.pairs_per_segment, args.min_offset, args.seed)
         moments = [t for t in moments if t >= FIRST_EMBED]

@@ -124,3 +124,22 @@ def test_two_episodes_of_one_name(world, tmp_path, capsys):
     make_episode(tmp_path / "more" / "a", 60)
     message = fails(capsys, world, tmp_path, 1, f"--episodes_dir={world / 'episodes'},{tmp_path / 'more'}")
     assert "one name" in message
+
+
+def test_another_mineclip_s_episodes_by_leave_alone(world, tmp_path, capsys):
+    labels(tmp_path, ("a", 10, 40, "dig", "down"))
+    torch.manual_seed(5)
+    save_mineclip(MineCLIP({**PRESETS["tiny"], "embed_dim": 8}), tmp_path / "other.pth")
+    save_mineclip(MineCLIP({**PRESETS["tiny"], "embed_dim": 4}), tmp_path / "narrow.pth")
+    other = f"--mineclip_weights={tmp_path / 'other.pth'}"
+    assert "was embedded by the MineCLIP with the hash" in fails(capsys, world, tmp_path, 1, other)
+    narrow = f"--mineclip_weights={tmp_path / 'narrow.pth'}"
+    error = fails(capsys, world, tmp_path, 1, narrow, "--allow_other_mineclip")
+    assert "has embeddings of width 8" in error
+    assert set(run(world, tmp_path, other, "--allow_other_mineclip")["episodes"]) == {"a"}
+
+
+def test_episodes_without_labels_of_their_own_are_said(world, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([f"--episodes_dir={world / 'episodes'}", f"--mineclip_weights={world / 'm.pth'}"])
+    assert "carries a label; give --labels" in capsys.readouterr().err
