@@ -31,7 +31,7 @@ import numpy as np
 from data import episode_files as files
 from data.action_lines import BINARY_KEYS, checked_actions, parse_action_lines
 from data.episode_checks import Report, problems, sentence, summed_up
-from data.episode_files import FRAME_FORMATS
+from data.episode_files import FRAME_FORMATS, is_ours
 from data.parallel import cores, ordered_map
 from steve1.cli import UserError, count, entry_point, out_of_range, report_all
 from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE, version
@@ -48,6 +48,7 @@ __all__ = [
     "EpisodeWriter",
     "convert_frames",
     "find_episodes",
+    "is_ours",
 ]
 
 
@@ -192,7 +193,7 @@ class EpisodeWriter:
         self._sink: files.FrameSink | None = None
 
     def __enter__(self) -> EpisodeWriter:
-        if self.dirpath.exists() and not files.is_ours(self.dirpath):
+        if self.dirpath.exists() and not is_ours(self.dirpath):
             raise UserError(
                 f"{self.dirpath} exists and is no episode of ours; remove it, or choose another output folder"
             )

@@ -106,7 +106,8 @@ def test_only_the_worlds_package_knows_that_there_is_more_than_one():
     assert users("minerl") <= {"steve1.envs.minerl_worker"}
 
 
-def test_only_their_keepers_touch_weights_pickles_and_pages():
+def test_only_their_keepers_touch_episodes_weights_pickles_and_pages():
+    assert users("data.episode_files") <= {"data.EpisodeStorage", "data.episode_checks"}
     assert users("jinja2") == {"steve1.pages.render"}
     assert "steve1.safe_pickle" in modules()
     for name, path in modules().items():
@@ -116,3 +117,46 @@ def test_only_their_keepers_touch_weights_pickles_and_pages():
             assert not re.search(r"\btorch\.load\(", text), name
         if name != "steve1.safe_pickle":
             assert not re.search(r"\bpickle\.(load\(|Unpickler)", text), name
+
+
+def circles(graph):
+    """The groups of nodes that reach each other (Tarjan's strongly connected components of two and more)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph[node]:
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"d"}}
+    assert circles(graph) == [["a", "b", "c"]]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {}
+    for name, wanted in imports().items():
+        targets = set()
+        for other in wanted:
+            # "package.module" or "module.name": the longest part that is a module
+            while other and other not in modules():
+                other = other.rpartition(".")[0]
+            targets |= {other} if other else set()
+        graph[name] = targets - {name}
+    assert circles(graph) == []

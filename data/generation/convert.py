@@ -84,7 +84,7 @@ def convert_all(source: Source, args: argparse.Namespace) -> None:
         from data.generation.many_machines import convert_there
 
         source.close()
-        convert_there(ledger, job)
+        convert_there(ledger, job, convert_in_cluster)
     elif workers > 1:
         del maker.mineclip  # each process loads its own
         source.close()
@@ -381,7 +381,7 @@ def _all_cores(mineclip_weights: str) -> int:
 
 def _exists(source: Source, mineclip_hash: str, entry: Entry, output: Path) -> bool:
     """Whether all is there that the entry makes. Raises Blocked, or UserError where other settings made it."""
-    from data.episode_files import is_ours
+    from data.EpisodeStorage import is_ours
 
     path = output / entry.name
     metadata = stored(path, mineclip_hash)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import pickle
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data.generation.convert import Job, convert_in_cluster
 from data.generation.ledger import AGAIN, Ledger, Outcome
 from data.generation.sources import Entry
 from steve1.cli import UserError
+
+if TYPE_CHECKING:
+    from data.generation.convert import Job
 
 MAX_RETRIES = 3  # of an entry whose process died; then it is taken to be the reason
 _PATHS = (
@@ -33,8 +36,10 @@ _PATHS = (
 )
 
 
-def convert_there(ledger: Ledger, job: Job) -> None:
+def convert_there(ledger: Ledger, job: Job, convert: Callable[[bytes, Entry], Outcome]) -> None:
     """Convert what the ledger asks for on the cluster ``job.args.ray_address``.
+
+    ``convert``: what a task does with a pickled job and an entry; a function that can be imported there.
 
     Raises :class:`~steve1.cli.UserError` when there is no such cluster, no machine of it is large enough for a
     task, or its weights are not those of the job.
@@ -46,7 +51,7 @@ def convert_there(ledger: Ledger, job: Job) -> None:
     _connect(args.ray_address)
     try:
         pickled = ray.put(pickle.dumps(_absolute(job)))
-        task = ray.remote(_convert).options(
+        task = ray.remote(convert).options(
             num_cpus=args.ray_cpus, num_gpus=args.ray_gpus, max_retries=MAX_RETRIES
         )
         under_way: dict[Any, Entry] = {}
@@ -134,7 +139,3 @@ def _absolute(job: Job) -> Job:
     # The source keeps the same namespace of flags, so that it is pickled with them.
     vars(job.args).update(paths)
     return job
-
-
-def _convert(pickled: bytes, entry: Entry) -> Outcome:
-    return convert_in_cluster(pickled, entry)
