@@ -36,6 +36,12 @@ class Progress:
     best_step: int = 0
     validations_since_best: int = 0
     val_items: int | None = None  # items that every validation of the run looks at; None: all of them
+    tail: list[float] | None = (
+        None  # of a wsd schedule: the frames and the share of the peak where its tail begins
+    )
+    spans: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # which changeable flags held from which step on
     flags: dict[str, Any] = field(default_factory=dict)  # those that may not change on the way
 
 

@@ -80,8 +80,8 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
     decayed = {id(m.weight) for m in module.modules() if isinstance(m, _DECAYED)}
     trained = [p for p in module.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in trained if id(p) in decayed], "weight_decay": weight_decay},
-        {"params": [p for p in trained if id(p) not in decayed], "weight_decay": 0.0},
+        {"params": [p for p in trained if id(p) in decayed], "weight_decay": weight_decay, "decays": True},
+        {"params": [p for p in trained if id(p) not in decayed], "weight_decay": 0.0, "decays": False},
     ]
     return [group for group in groups if group["params"]]
 
@@ -92,6 +92,14 @@ def make_optimizer(module: nn.Module, weight_decay: float) -> torch.optim.AdamW:
     The fused kernel does the same arithmetic in one pass over memory.
     """
     return torch.optim.AdamW(parameter_groups(module, weight_decay), lr=0.0, fused=True)
+
+
+def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+    """Another weight decay for the parameters that are decayed, after a checkpoint has brought its own."""
+    # Checkpoints of earlier versions have no "decays"; there the decayed group, if there is one, comes first.
+    for i, group in enumerate(optimizer.param_groups):
+        group.setdefault("decays", i == 0 and (len(optimizer.param_groups) == 2 or group["weight_decay"] > 0))
+        group["weight_decay"] = weight_decay if group["decays"] else 0.0
 
 
 @torch.no_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import time
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin, set_seed
 
 from steve1.checkpoints import load_model_file, metadata_path, save_weights
 from steve1.cli import UserError
@@ -30,9 +27,17 @@ from training.checkpointing import (
     save_checkpoint,
 )
 from training.meter import Meter
-from training.policy import build_policy, l2_norm, make_optimizer, trained_parameters
+from training.opening import load_policy, make_accelerator
+from training.policy import l2_norm, make_optimizer, set_weight_decay
 from training.reporting import Reporter, duration
-from training.run_data import RunData, check_same_mineclip
+from training.resuming import (
+    begin_span,
+    changeable_flags,
+    fixed_flags,
+    flag_spans,
+    schedule_from_here,
+)
+from training.run_data import RunData
 from training.schedule import (
     affordable_items,
     frames_per_step,
@@ -45,13 +50,6 @@ from training.validation import TAGS, validate
 
 # (obs {"img": uint8 [B, T, H, W, 3], "mineclip_embed": [B, T, E]}, actions {name: int [B, T]}, first bool [B, T])
 Batch = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]
-
-# Flags that decide what a step is; a checkpoint is only good for a run with the same ones.
-_FIXED_FLAGS = (
-    *("in_model", "in_weights", "sampling", "data_limit", "T", "trunc_t", "batch_size", "seed"),
-    *("gradient_accumulation_steps", "p_uncond", "min_btwn_goals", "max_btwn_goals", "freeze", "augment"),
-    *("val_every_nth", "val_share"),
-)
 
 
 class NonFiniteLoss(UserError):
@@ -67,6 +65,7 @@ class Run:
         policy, optimizer: prepared by Accelerate; ``plain_policy`` is the policy without its wrapping.
         data: the items to train and validate on.
         total_steps, frames_per_step: the run's length, and frames of a step over all processes.
+        schedule: the learning rate as a function of frames.
         due: of "validation" and "checkpoint" what waits for the end of the update.
         meter: what is counted between two lines of metrics. reporter: where they go.
 
@@ -82,7 +81,7 @@ class Run:
         self.out, self.checkpoint_dir = Path(args.out_weights), Path(args.checkpoint_dir)
         self.due: set[str] = set()
         self.meter = Meter()
-        self.accelerator = _accelerator(args)
+        self.accelerator = make_accelerator(args)
         self.is_main = self.accelerator.is_main_process
         self._check_outputs()
 
@@ -90,7 +89,11 @@ class Run:
         if args.mineclip_embed_dim is not None:
             self.policy_kwargs["mineclip_embed_dim"] = args.mineclip_embed_dim
         self.data = self._load_data()
-        self._load_policy()
+        policy, self.trained = load_policy(args, self.policy_kwargs, self.pi_head_kwargs, self.data)
+        optimizer = make_optimizer(policy, args.weight_decay)
+        self.policy, self.optimizer = self.accelerator.prepare(policy, optimizer)
+        self.plain_policy = self.accelerator.unwrap_model(self.policy)
+        self.policy.train()
 
         processes = self.accelerator.num_processes
         self.global_batch = args.batch_size * processes
@@ -120,26 +123,6 @@ class Run:
             pin_memory=self.accelerator.device.type == "cuda",
         )
 
-    def _load_policy(self) -> None:
-        args = self.args
-        set_seed(args.seed)
-        policy, anew = build_policy(args, self.policy_kwargs, self.pi_head_kwargs)
-        width, ours = self.data.items.embed_dim, policy.net.mineclip_embed_dim
-        if width != ours:
-            raise UserError(
-                f"the episodes' embeddings are {width} wide, the policy takes {ours} (mineclip_embed_dim of "
-                f"{args.in_model}); give --mineclip_embed_dim {width} to train a goal layer for them, or train with "
-                "the embeddings that belong to the model"
-            )
-        if args.in_weights and not anew and not args.allow_mixed_mineclip:
-            check_same_mineclip(self.data.provenance, args.in_weights)
-        self.trained = trained_parameters(policy)
-        self.policy, self.optimizer = self.accelerator.prepare(
-            policy, make_optimizer(policy, args.weight_decay)
-        )
-        self.plain_policy = self.accelerator.unwrap_model(self.policy)
-        self.policy.train()
-
     def _take_up(self) -> None:
         """Go on from the last checkpoint where there is one; begin to report."""
         if self.args.reset_checkpoint_dir:  # only now, when all the rest has turned out to be in order
@@ -147,13 +130,22 @@ class Run:
                 remove_checkpoints(self.checkpoint_dir)
                 shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
             self.accelerator.wait_for_everyone()
-        flags = self._fixed_flags()
-        self.progress = Progress(flags=flags, val_items=self._affordable_val_items())
+        args, accelerator = self.args, self.accelerator
+        flags = fixed_flags(args, accelerator.num_processes, self.data.provenance["episodes_hash"])
+        self.progress = progress = Progress(flags=flags, val_items=self._affordable_val_items())
         found = checkpoints(self.checkpoint_dir)
         if found:
-            self.progress = read_progress(found[-1])
-            check_same_flags(self.progress.flags, flags, found[-1])
-            self.memory = load_checkpoint(self.accelerator, found[-1])
+            self.progress = progress = read_progress(found[-1])
+            check_same_flags(progress.flags, flags, found[-1])
+            progress.flags = flags
+        self.schedule, change = schedule_from_here(args, progress, self.frames)
+        progress.tail = (
+            [self.schedule.tail_from, self.schedule.tail_share] if self.schedule.kind == "wsd" else None
+        )
+        changed = begin_span(progress, changeable_flags(args, accelerator.mixed_precision))
+        if found:
+            self.memory = load_checkpoint(accelerator, found[-1])
+            set_weight_decay(self.optimizer, args.weight_decay)
         if self.data.validation is not None and self.progress.val_items is not None:
             self.data.choose_validation(self.progress.val_items)
         self.reporter = Reporter(
@@ -164,7 +156,11 @@ class Run:
             enabled=self.is_main,
         )
         if found:
-            self.reporter.say(f"Resuming from {found[-1]} at step {self.progress.step}")
+            self.reporter.say(f"Resuming from {found[-1]} at step {progress.step}")
+            if changed:
+                self.reporter.say(f"From here on: {', '.join(changed)}")
+            if change:
+                self.reporter.say(change)
 
     def _affordable_val_items(self) -> int | None:
         args = self.args
@@ -174,14 +170,6 @@ class Run:
             self.total_steps, args.val_freq, args.val_freq_begin, args.val_freq_switch_steps
         )
         return affordable_items(args.val_share, args.n_frames, args.T, often)
-
-    def _fixed_flags(self) -> dict[str, Any]:
-        flags = {name: getattr(self.args, name) for name in _FIXED_FLAGS}
-        for name in ("in_model", "in_weights"):
-            flags[name] = flags[name] and os.path.abspath(flags[name])
-        flags["processes"] = self.accelerator.num_processes
-        flags["episodes"] = self.data.provenance["episodes_hash"]
-        return flags
 
     def describe(self) -> None:
         """Say what is trained on what."""
@@ -365,6 +353,7 @@ class Run:
         return {
             "model": {"args": {"net": {"args": self.policy_kwargs}, "pi_head_opts": self.pi_head_kwargs}},
             "flags": vars(self.args),
+            "flag_spans": flag_spans(self.progress),
             "data": self.data.provenance,
             "step": self.progress.step,
             "processed_frames": self.frames,
@@ -416,14 +405,3 @@ class Run:
         self.reporter.say(f"Stopped by {name} at step {self.progress.step}; run the same command to go on")
         self.reporter.close()
         raise SystemExit(128 + (number or signal.SIGTERM))
-
-
-def _accelerator(args: argparse.Namespace) -> Accelerator:
-    plugin = GradientAccumulationPlugin(
-        num_steps=args.gradient_accumulation_steps, sync_with_dataloader=False
-    )
-    accelerator = Accelerator(gradient_accumulation_plugin=plugin)
-    asked = os.environ.get("ACCELERATE_MIXED_PRECISION")  # Accelerate drops fp16 on a CPU without a word
-    if asked == "fp16" and accelerator.device.type == "cpu":
-        raise UserError("fp16 is asked for and there is no GPU; launch with --mixed_precision no (or bf16)")
-    return accelerator

@@ -6,6 +6,9 @@ One step is one piece of ``trunc_t`` frames of each item in the batch, on every 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 
 def frames_per_step(trunc_t: int, batch_size: int, n_processes: int) -> int:
@@ -19,17 +22,61 @@ def total_steps(n_frames: int, per_step: int, accumulation: int) -> int:
     return updates * accumulation
 
 
-def learning_rate(frames: int, peak: float, warmup_frames: int, n_frames: int) -> float:
-    """Learning rate after ``frames`` frames.
+SCHEDULES = ("cosine", "constant", "wsd")
 
-    Linear from 0 to ``peak`` over ``warmup_frames``, then
-    ``peak * (1 + cos(pi * (frames - warmup) / (1.1 * n_frames - warmup))) / 2``, as STEVE-1 was trained: the
-    cosine would reach 0 at 1.1 times ``n_frames``, so the last update still learns.
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate as a function of frames: a linear warm-up to ``peak``, then one of three shapes.
+
+    With n frames, w = ``warmup_frames`` and N = ``n_frames``:
+
+    - ``cosine``: ``peak * (1 + cos(pi * (n - w) / (1.1 * N - w))) / 2``, as STEVE-1 was trained: the cosine would
+      reach 0 at 1.1 times N, so the last update still learns.
+    - ``constant``: ``peak``. A run of it can be gone on with for as long as one likes.
+    - ``wsd``, warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395): ``peak`` up to ``tail_from``, then
+      ``peak * tail_share * (1 - (n - tail_from) / (1.1 * (N - tail_from)))``; a straight line, which likewise would
+      reach 0 a tenth beyond its end. ``tail_share`` is 1, but where a tail is lengthened: there it begins anew, at the
+      share of the peak that it had come down to.
     """
-    if frames < warmup_frames:
-        return peak * frames / warmup_frames
-    fraction = (frames - warmup_frames) / (1.1 * n_frames - warmup_frames)
-    return peak * (1 + math.cos(math.pi * min(fraction, 1.0))) / 2
+
+    kind: str
+    peak: float
+    warmup_frames: int
+    n_frames: int
+    tail_from: int = 0
+    tail_share: float = 1.0
+
+    @classmethod
+    def of(cls, flags: Mapping[str, Any]) -> Schedule:
+        """The schedule of a run that begins with these flags; a ``decay_frames`` of 0 is a tenth of ``n_frames``."""
+        tail = flags["decay_frames"] or flags["n_frames"] // 10
+        return cls(
+            flags["schedule"],
+            flags["learning_rate"],
+            flags["warmup_frames"],
+            flags["n_frames"],
+            flags["n_frames"] - tail,
+        )
+
+    def share(self, frames: int) -> float:
+        """The share of the peak that the rate is, after ``frames`` frames."""
+        if frames < self.warmup_frames:
+            return frames / self.warmup_frames
+        if self.kind == "cosine":
+            fraction = (frames - self.warmup_frames) / (1.1 * self.n_frames - self.warmup_frames)
+            return (1 + math.cos(math.pi * min(fraction, 1.0))) / 2
+        if self.kind == "constant" or frames < self.tail_from:
+            return 1.0
+        return self.tail_share * max(
+            1 - (frames - self.tail_from) / (1.1 * (self.n_frames - self.tail_from)), 0.0
+        )
+
+    def rate(self, frames: int) -> float:
+        """The learning rate after ``frames`` frames."""
+        if frames < self.warmup_frames:
+            return self.peak * frames / self.warmup_frames
+        return self.peak * self.share(frames)
 
 
 def validation_due(step: int, val_freq: int, val_freq_begin: int, val_freq_switch_steps: int) -> bool:

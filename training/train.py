@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from steve1.cli import UserError, entry_point, report_all
-from training.schedule import learning_rate, validation_due
+from training.schedule import validation_due
 from training.train_flags import build_parser, flag_problems
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def step(run: Run, batch: Batch, piece: int) -> None:
             run.meter.grad_norm = float(norm)
             if accelerator.scaler is None:  # fp16's scaler skips such steps itself and lowers its scale
                 run.check_finite("gradient", run.meter.grad_norm)
-            frames = (progress.step + 1) * run.frames_per_step
-            rate = learning_rate(frames, args.learning_rate, args.warmup_frames, args.n_frames)
-            run.set_learning_rate(rate)
+            run.set_learning_rate(run.schedule.rate((progress.step + 1) * run.frames_per_step))
         run.optimizer.step()
         run.optimizer.zero_grad()
     run.memory = detach_state(memory)  # the next piece remembers, and gradients end here

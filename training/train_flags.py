@@ -10,6 +10,7 @@ from data.item_flags import add_item_flags, add_list_flags, item_problems
 from steve1.cli import boolean, count, number, out_of_range
 from steve1.config import data_root, logs_dir
 from steve1.streams import MAX_SEED
+from training.schedule import SCHEDULES
 
 # The parts of the policy, as --freeze takes them; parts of parts have dotted names (recurrent_layer.blocks.0).
 PARTS = (
@@ -99,6 +100,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--n_frames", type=count, default=100_000_000, help="frames to train on, over all processes"
+    )
+    group.add_argument(
+        "--schedule",
+        choices=SCHEDULES,
+        default="cosine",
+        help="after the warm-up: cosine falls towards 1.1 * n_frames; constant stays at the peak; wsd stays there, and "
+        "falls in a straight line over the last decay_frames (formulas: training/schedule.py)",
+    )
+    group.add_argument(
+        "--decay_frames",
+        type=count,
+        default=0,
+        help="length of the tail of --schedule wsd; 0: a tenth of n_frames",
     )
     group.add_argument(
         "--weight_decay", type=number, default=0.039428, help="of linear and conv matrices; 0: none"
@@ -193,6 +207,7 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
     problems += out_of_range(args, "learning_rate", above=0)
     problems += out_of_range(args, "num_workers", "warmup_frames", least=0)
     problems += out_of_range(args, "seed", least=0, most=MAX_SEED)
+    problems += out_of_range(args, "decay_frames", least=0, note="0: a tenth of n_frames")
     switched_off = (
         *("weight_decay", "max_grad_norm", "val_freq", "val_freq_begin", "val_freq_switch_steps"),
         *("early_stopping_patience", "save_freq", "snapshot_every_n_frames"),
@@ -203,12 +218,21 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
             f"--warmup_frames {args.warmup_frames:_} must be below --n_frames {args.n_frames:_}; "
             "a tenth of n_frames is usual"
         )
+    if args.schedule != "wsd" and args.decay_frames:
+        problems.append(
+            f"--decay_frames {args.decay_frames:_} is for --schedule wsd; leave it out, or give that"
+        )
+    tail = args.decay_frames or args.n_frames // 10
+    if args.schedule == "wsd" and args.warmup_frames + tail > args.n_frames >= 1:
+        problems.append(
+            f"--warmup_frames {args.warmup_frames:_} and a tail of --decay_frames {tail:_} do not fit into --n_frames "
+            f"{args.n_frames:_}; lower one of the two"
+        )
     if args.early_stopping_patience > 0 and args.val_freq <= 0:
         problems.append(
             f"--early_stopping_patience {args.early_stopping_patience} needs validations; give a --val_freq above 0"
         )
-    if not 0 <= args.val_share < 1:
-        problems.append(f"--val_share is {args.val_share}; it is a share from 0 to below 1")
+    problems += out_of_range(args, "val_share", least=0, below=1, note="0: all items")
     problems += unknown_parts(args.freeze)
     if not args.out_weights.endswith(".weights"):
         problems.append(f"--out_weights {args.out_weights} must end in .weights")

@@ -21,7 +21,7 @@ from steve1.vpt.recurrence import detach_state
 from training import train
 from training.policy import make_optimizer
 from training.reporting import read_metrics
-from training.schedule import learning_rate
+from training.schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,7 +55,7 @@ def test_one_update_equals_the_mean_of_its_pieces_gradients(flags, sampling, tmp
         state = detach_state(state)
         (-policy.log_prob(log_probs, actions).mean() / 2).backward()
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(32, 1e-3, 16, 32)
+        group["lr"] = Schedule("cosine", 1e-3, 16, 32).rate(32)
     optimizer.step()
 
     trained = read_state_dict(tmp_path / "w" / "out.weights")

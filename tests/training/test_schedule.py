@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from training.schedule import (
     VALIDATION_COST,
+    Schedule,
     affordable_items,
     frames_per_step,
-    learning_rate,
     n_validations,
     short_count,
     snapshots_passed,
@@ -30,13 +30,13 @@ def test_learning_rate_follows_the_formula(n):
         expected = peak * n / warmup
     else:
         expected = peak * 0.5 * (1 + math.cos(math.pi * (n - warmup) / (1.1 * total - warmup)))
-    assert learning_rate(n, peak, warmup, total) == pytest.approx(expected, rel=1e-12)
+    assert Schedule("cosine", peak, warmup, total).rate(n) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_last_update_still_learns_and_beyond_the_cosine_nothing_does():
-    assert learning_rate(100, 1.0, 10, 100) == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.9)))
-    assert learning_rate(200, 1.0, 10, 100) == 0
-    assert learning_rate(0, 1.0, 0, 100) == 1.0
+    assert Schedule("cosine", 1.0, 10, 100).rate(100) == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.9)))
+    assert Schedule("cosine", 1.0, 10, 100).rate(200) == 0
+    assert Schedule("cosine", 1.0, 0, 100).rate(0) == 1.0
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**6), st.integers(1, 64))

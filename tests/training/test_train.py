@@ -13,7 +13,7 @@ from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training import run, train
 from training.policy import parameter_groups
 from training.reporting import read_metrics
-from training.schedule import learning_rate
+from training.schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,7 +63,7 @@ def test_a_run_writes_every_promised_file(flags, tmp_path, capsys):
     for row in rows:
         if "learning_rate" in row:
             assert row["learning_rate"] == pytest.approx(
-                learning_rate(row["processed_frames"], 1e-3, 64, 384)
+                Schedule("cosine", 1e-3, 64, 384).rate(row["processed_frames"])
             )
             assert row["grad_l2_norm"] > 0
     train_losses = [row["loss/train"] for row in rows if "loss/train" in row]
