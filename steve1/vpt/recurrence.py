@@ -152,7 +152,11 @@ def run_lstm(
 
 
 class RecurrentBlock(nn.Module):
-    """``y = r(pre_r_ln(x))`` with its residual, then ``y + mlp1(mlp0(y))``."""
+    """``y = r(pre_r_ln(x))`` with its residual, then ``y + mlp1(mlp0(y))``.
+
+    Where ``is_residual`` is off, LSTMs have no residual and the pointwise layer replaces: ``mlp1(mlp0(y))``. The
+    transformer's own residual, within ``r``, stays.
+    """
 
     def __init__(
         self,
@@ -177,7 +181,7 @@ class RecurrentBlock(nn.Module):
         self.mlp0: nn.Module | None = None
         self.mlp1: nn.Module | None = None
         if use_pointwise_layer:
-            init_scale = init_scale / math.sqrt(2)
+            init_scale = init_scale / math.sqrt(2) if is_residual else init_scale
             self.mlp0 = normed_linear(hidsize, pointwise_ratio * hidsize)
             self.mlp1 = normed_linear(
                 pointwise_ratio * hidsize,
@@ -221,7 +225,8 @@ class RecurrentBlock(nn.Module):
             if self.is_residual:
                 y = y + x
         if self.mlp0 is not None and self.mlp1 is not None:
-            y = y + self.mlp1(self.mlp0(y))
+            pointwise = self.mlp1(self.mlp0(y))
+            y = y + pointwise if self.is_residual else pointwise
         return y, state
 
 
@@ -265,7 +270,7 @@ class RecurrentBlocks(nn.Module):
                 attention_heads,
                 maxlen,
                 attention_mask_style,
-                init_scale=n_blocks**-0.5,
+                init_scale=n_blocks**-0.5 if is_residual else 1.0,
                 reverse=recurrence_type == "multi_layer_bilstm" and i % 2 == 1,
             )
             for i in range(n_blocks)

@@ -277,6 +277,26 @@ def test_initial_weights_have_the_published_scales():
     assert not lstm.bias_ih_l0.any()
 
 
+@pytest.mark.parametrize("kind", ["transformer", "multi_layer_lstm", "none"])
+def test_blocks_without_residuals_replace_what_they_are_given(kind):
+    """``recurrence_is_residual`` False: no scale by the number of blocks, and nothing is added but within attention."""
+    plain = small_policy(kind, hidsize=64, recurrence_is_residual=False).net.recurrent_layer
+    block = plain.blocks[0]
+    norms = block.mlp1.layer.weight.norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones_like(norms))
+    if kind == "multi_layer_lstm":
+        assert block.r.weight_ih_l0.std().item() == pytest.approx(1 / 256**0.5, rel=0.05)
+
+    x, first = torch.randn(2, 3, 64), torch.zeros(2, 3, dtype=torch.bool)
+    state = plain.initial_state(2, x.device)[0]
+    y = block.pre_r_ln(x)
+    if kind == "transformer":
+        y, _ = block.r(y, first, state)
+    elif kind == "multi_layer_lstm":
+        y, _ = block.r(y)
+    torch.testing.assert_close(block(x, first, state)[0], block.mlp1(block.mlp0(y)))
+
+
 def test_frames_of_another_size_are_refused_with_both_sizes():
     policy = small_policy("transformer")
     obs = random_obs(1, 2)
