@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Step 5: weights + prompt -> video, counts and a report. To try other weights or texts, copy this script and edit the
-# copy. Videos that exist are skipped. usage: bash 2_gen_vid_for_text_prompt.sh [flags that overrule those below]
+# copy. What was played before, and is equal, is used again.
+# usage: bash 2_gen_vid_for_text_prompt.sh [flags that overrule those below]
 set -euo pipefail
 PROJECT_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 DATA="${STEVE1_DATA_ROOT:-$PROJECT_ROOT/data}"

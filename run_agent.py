@@ -330,21 +330,20 @@ def play(
 
     if not missing:
         return
+    # Where the flag leaves it open, the world is the one that the records name.
+    args = argparse.Namespace(**{**vars(args), "env": missing[0].decides[0]["world"]})
     jobs = batches(missing, args.num_envs)
     films = None if args.no_films else BatchFilms
     frames = len(missing) * args.gameplay_length
     threads = torch.get_num_threads()
     with tqdm(total=frames, unit="frame", unit_scale=True, mininterval=1, disable=None) as bar:
         here = Player(args, agents, mineclip, films, bar.update)
+        elsewhere = partial(play_elsewhere, Setup(args, films))
         several = (args.processes or 1) > 1 and len(jobs) > 1
+        results = ordered_map(elsewhere if several else here.play, jobs, args.processes or 1, "--processes")
         try:
-            if several:
-                elsewhere = partial(play_elsewhere, Setup(args, films))
-                results: Iterator = ordered_map(elsewhere, jobs, args.processes, "--processes")
-            else:
-                if args.no_films or args.processes is not None:
-                    torch.set_num_threads(1)
-                results = map(here.play, jobs)
+            if not several and (args.no_films or args.processes is not None):
+                torch.set_num_threads(1)
             for batch, records in zip(jobs, results, strict=True):
                 for record in (record for sides in records for record in sides if record.measured["lost"]):
                     who = f" ({record.about['label']})" if len(agents) > 1 else ""
@@ -353,6 +352,7 @@ def play(
                     bar.update(len(batch) * args.gameplay_length)
                 yield batch, records
         finally:
+            results.close()
             here.close()
             torch.set_num_threads(threads)
 

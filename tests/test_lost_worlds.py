@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 from minerl_standin import is_gone, use_standin
-from tiny_agent import WIDTH, PictureWorld, load_script, make_models, records
+from tiny_agent import WIDTH, PictureWorld, load_script, make_models, play, records
 
 from data.video import decode
 from steve1.checkpoints import load_model_file
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import WorldLost, minerl_python
 from steve1.playing.measures import MEASURES
-from steve1.playing.rollout import play
 
 run_agent = load_script("run_agent.py")
 

@@ -15,6 +15,8 @@ from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import spaces
 from steve1.mineclip import MineCLIP
 from steve1.playing.episode import PlayedEpisode, read_episodes
+from steve1.playing.measures import EpisodeMeasures
+from steve1.playing.rollout import Rollout
 from steve1.prior import TranslatorVAE
 
 TINY_POLICY = Path(__file__).parent / "tiny_policy.json"
@@ -113,6 +115,16 @@ def film(run_agent, models, folder, *flags) -> None:
     run_agent.main(
         [*models, "--save_dirpath", str(folder), "--gameplay_length", "5", "--device", "cpu", *flags]
     )
+
+
+def play(*args, watch=None, **settings) -> list[EpisodeMeasures]:
+    """Play a ``Rollout`` of these arguments to its end; its measures. ``watch``: sees (row, picture) of every step."""
+    rollout = Rollout(*args, **settings)
+    while not rollout.over:
+        for row, pov in enumerate(rollout.step()):
+            if watch is not None and pov is not None:
+                watch(row, pov)
+    return rollout.measures
 
 
 def records(folder) -> dict[str, list[PlayedEpisode]]:

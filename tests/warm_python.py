@@ -60,6 +60,8 @@ def warm_python(folder: Path):
 
 
 def _serve(address: str) -> None:
+    # Beside this file are folders of tests called as the packages; they would be taken for these.
+    sys.path.remove(str(Path(__file__).parent))
     import torch
 
     for module in _LOADED:

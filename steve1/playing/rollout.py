@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,6 @@ from steve1.envs import WorldLost
 from steve1.MineRLConditionalAgent import AgentBatch
 from steve1.playing.measures import EpisodeMeasures
 from steve1.streams import torch_stream
-
-# Called with (row, pov) for every picture that the agent acts on, in order.
-Watch = Callable[[int, np.ndarray], None]
 
 
 class Rollout:
@@ -97,22 +94,3 @@ def action_bytes(action: Mapping[str, Any]) -> bytes:
     """A MineRL action as bytes that don't depend on the machine: its keys in order, then the camera's degrees."""
     keys = bytes(int(action[name]) for name in sorted(action) if name != "camera")
     return keys + np.asarray(action["camera"], "<f8").tobytes()
-
-
-def play(
-    policy: MinecraftAgentPolicy,
-    envs: Sequence[Any],
-    seeds: Sequence[int],
-    goals: torch.Tensor,
-    steps: int,
-    cond_scale: float | None = None,
-    deterministic: bool = False,
-    watch: Watch | None = None,
-) -> list[EpisodeMeasures]:
-    """Play a :class:`Rollout` to its end; the N episodes' measures. ``watch``: see :data:`Watch`."""
-    rollout = Rollout(policy, envs, seeds, goals, steps, cond_scale, deterministic)
-    while not rollout.over:
-        for row, pov in enumerate(rollout.step()):
-            if watch is not None and pov is not None:
-                watch(row, pov)
-    return rollout.measures

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import VECTORS
-from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, make_models, same_action
+from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, make_models, play, same_action
 
 from data.minecraft_dataset import _resized
 from steve1.checkpoints import load_model_file, save_weights
@@ -23,7 +23,6 @@ from steve1.MineRLConditionalAgent import (
     check_env,
     minerl_actions,
 )
-from steve1.playing.rollout import play
 from steve1.streams import torch_stream
 from steve1.vpt.actions import N_BUTTON_ACTIONS, N_CAMERA_ACTIONS
 
