@@ -21,9 +21,9 @@ def _run(module, argv, log, env):
         sys.stdout.flush()
 
 
-def start(module, argv, log, env=None):
-    """Start ``module.main(argv)`` in a process; what it prints goes to the file ``log``."""
-    process = _context.Process(target=_run, args=(module, list(argv), str(log), env or {}), daemon=True)
+def start(module, argv, log, env=None, parent=False):
+    """Start ``module.main(argv)`` in a process; what it prints goes to the file ``log``. ``parent``: of others."""
+    process = _context.Process(target=_run, args=(module, list(argv), str(log), env or {}), daemon=not parent)
     process.start()
     return process
 

@@ -111,7 +111,7 @@ def _end(source: Source, args: argparse.Namespace, ledger: Ledger, report: Repor
         print("the same command tries those that were passed over again")
     if ledger.there < source.wanted:
         print(f"{ledger.there:,} of {source.wanted:,} episodes: the {source.what} are used up")
-    mistakes = sorted(ledger.mendable)  # in whatever order they were met
+    mistakes = sorted(set(ledger.mendable))  # in whatever order they were met
     if mistakes and not (args.skip_broken and ledger.there):
         raise UserError(_some(mistakes, "\n       "))
     if ledger.there == 0 and (args.num_workers or 1) == 1:  # a slice may well have none

@@ -56,8 +56,11 @@ def check_after_a_kill(out, cache, whole):
             assert path.name.startswith(".") or path.read_bytes() == whole[path.name]
 
 
-@pytest.mark.parametrize(("kind", "frame_format"), [("contractor", "png"), ("custom", "mp4")])
-def test_kills_at_any_moment_cost_nothing_but_time(tmp_path, request, mineclip, kind, frame_format):
+@pytest.mark.parametrize(
+    ("kind", "frame_format", "workers"),
+    [("contractor", "png", 1), ("custom", "mp4", 1), ("contractor", "png", 2)],
+)
+def test_kills_at_any_moment_cost_nothing_but_time(tmp_path, request, mineclip, kind, frame_format, workers):
     module, flags, cache, whole = request.getfixturevalue(kind)
     flags = [
         *flags,
@@ -68,6 +71,8 @@ def test_kills_at_any_moment_cost_nothing_but_time(tmp_path, request, mineclip, 
         "--frame_format",
         frame_format,
     ]
+    # One process made what any number of them, killed and begun again, must end with.
+    shared = ["--workers", str(workers)]
     out, smooth, log = tmp_path / "out", tmp_path / "smooth", tmp_path / "log.txt"
     begun = time.perf_counter()
     assert finish(start(module, [*flags, "--output_dir", str(smooth)], log)) == 0, log.read_text()
@@ -75,7 +80,7 @@ def test_kills_at_any_moment_cost_nothing_but_time(tmp_path, request, mineclip, 
     assert sorted(path.name for path in find_episodes(smooth)) == sorted(NAMES)
 
     def run():
-        return start(module, [*flags, "--output_dir", str(out)], log)
+        return start(module, [*flags, *shared, "--output_dir", str(out)], log, parent=workers > 1)
 
     def half_written():
         return out.is_dir() and any(".b." in name for name in hidden(out))
@@ -84,7 +89,7 @@ def test_kills_at_any_moment_cost_nothing_but_time(tmp_path, request, mineclip, 
     assert kill_when(run(), half_written)
     assert half_written()
     check_after_a_kill(out, cache, whole)
-    for moment in np.random.default_rng(0).uniform(0, seconds, RANDOM_KILLS):
+    for moment in np.random.default_rng(0).uniform(0, seconds, RANDOM_KILLS) if workers == 1 else [seconds]:
         process = run()
         process.join(moment)
         kill(process)
