@@ -90,7 +90,8 @@ def _episode(part: Mapping[str, Any], film: Path | None) -> PlayedEpisode:
     for whole in (decides, about, measured, measured["measures"]):
         if not isinstance(whole, dict):
             raise TypeError(f"{type(whole).__name__} where an object is needed")
-    measured["frames"], measured["lost"]
+    for name in ("frames", "lost", "scores", "actions_hash"):
+        measured[name]
     return PlayedEpisode(decides, about, measured, film)
 
 

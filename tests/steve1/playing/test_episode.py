@@ -15,6 +15,7 @@ from steve1.playing.episode import (
 
 DECIDES = {"kind": "text", "prompt": "go", "weights_hash": "aa", "cond_scale": 6.0, "prior_hash": None}
 MEASURED = {"frames": 5, "lost": None, "measures": {"logs_held": 1, "in_water": None}, "scores": None}
+MEASURED["actions_hash"] = "0" * 64
 
 
 def episode(**decides):
