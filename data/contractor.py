@@ -6,8 +6,6 @@ apart by the first one; a video without lines is labelled tick by tick. Knows no
 
 from __future__ import annotations
 
-import codecs
-import json
 import os
 import warnings
 from collections import Counter
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.action_lines import BINARY_KEYS, ActionLines, parse_action_lines, without_null_frames
+from data.json_lines import json_lines
 from data.pairing import Clock, Paired, choose_clock, lengths_agree, pair
 from data.recorder_lines import parse_recorder_lines
 from data.recording_options import WINDOW, RecordingOptions
@@ -71,7 +70,7 @@ def read_lines(jsonl_path: str | os.PathLike) -> Iterator[dict]:
     A torn last line (of a recording that was cut off) ends the lines with a :class:`RecordingWarning`; any
     other line that is no JSON object raises :class:`~steve1.cli.UserError` naming the file and line.
     """
-    return _read_lines(jsonl_path, _warn)
+    return json_lines(jsonl_path, _warn)
 
 
 def read_recording(
@@ -127,7 +126,7 @@ class Recording:
     ) -> Recording:
         """A recording whose actions are contractor lines or MineRL's, told apart by the first line."""
         found: list[str] = []
-        actions = _parse_any(_read_lines(jsonl_path, found.append), options, Path(jsonl_path))
+        actions = _parse_any(json_lines(jsonl_path, found.append), options, Path(jsonl_path))
         recording = cls(video_path, actions, Path(jsonl_path).name, options)
         recording.warnings += found
         return recording
@@ -389,57 +388,6 @@ def _parse_any(lines: Iterator[dict], options: RecordingOptions, name: Path) -> 
 def _chain(first: dict, rest: Iterator[dict]) -> Iterator[dict]:
     yield first
     yield from rest
-
-
-def _read_lines(jsonl_path: str | os.PathLike, warn: Callable[[str], None]) -> Iterator[dict]:
-    torn, blank, reason = 0, False, ""  # the first line that is no JSON, which nothing may follow
-    number = 0
-    try:
-        for number, raw in enumerate(_raw_lines(jsonl_path), 1):
-            if torn:
-                if raw.strip():
-                    raise UserError(
-                        f"{jsonl_path}, line {torn}: {reason}; leave this recording out, or mend it"
-                    )
-                continue
-            try:
-                line = json.loads(raw.decode("utf-8") if isinstance(raw, bytes) else raw)
-            except (ValueError, RecursionError) as error:
-                torn, blank, reason = number, not raw.strip(), "it is torn or not JSON"
-                if isinstance(error, UnicodeDecodeError):
-                    reason = (
-                        f"it is no UTF-8 text (byte {raw[error.start]:#04x}), or torn; save the file as UTF-8"
-                    )
-                continue
-            if not isinstance(line, dict):
-                raise UserError(
-                    f"{jsonl_path}, line {number}: it is no JSON object; leave this recording out"
-                )
-            yield line
-    except UnicodeError as error:
-        raise UserError(
-            f"{jsonl_path}, after line {number}: it is no text in UTF-16 ({error}); save the file as UTF-8"
-        ) from None
-    if torn and not blank:
-        warn(f"{jsonl_path}: its last line ({torn:,}) is torn, so the recording ends before it")
-
-
-def _raw_lines(path: str | os.PathLike) -> Iterator[bytes | str]:
-    """The lines of a file in UTF-8 as bytes, without the mark that an editor put first; those in UTF-16 as text."""
-    with open(path, "rb") as file:
-        start = file.read(4)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            coding = "utf-16"
-        elif start[1:2] == b"\0" == start[3:4] and start[:1] == b"{" and start[2:3] != b"\0":
-            coding = "utf-16-le"
-        elif start[:1] == b"\0" == start[2:3] and start[1:2] == b"{" and start[3:4] != b"\0":
-            coding = "utf-16-be"
-        else:
-            file.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
-            yield from file
-            return
-    with open(path, encoding=coding) as text:
-        yield from text
 
 
 def _warn(message: str) -> None:

@@ -22,6 +22,15 @@ if [ "${STEVE1_TORCH:-}" = cuda ] && [ "$(uname -s)" = Darwin ]; then
     _fail "STEVE1_TORCH is 'cuda', and macOS has no CUDA: leave it unset" 2
 fi
 
+# Another Python than that of a .venv which is there would be without effect.
+_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+if [ -n "${STEVE1_PYTHON:-}" ] && [ -x "$_venv/bin/python" ]; then
+    _named="$(_version "$STEVE1_PYTHON")" _its="$(_version "$_venv/bin/python")"
+    if [ -n "$_its" ] && [ "$_named" != "$_its" ]; then
+        _fail "STEVE1_PYTHON is $STEVE1_PYTHON (${_named:-no Python}), and .venv has Python $_its: rm -r $_venv, or unset it" 2
+    fi
+fi
+
 _find_python() {
     local candidate
     for candidate in ${STEVE1_PYTHON:-python3 python3.13 python3.12 python3.11 python3.10 python3.14 python}; do

@@ -214,6 +214,19 @@ def test_a_foreign_word_is_one_sentence(repository):
     assert not (repository.root / ".venv").exists()
 
 
+def test_another_python_than_that_of_a_venv_which_is_there_is_refused(repository):
+    python = repository.root / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho 3.9\n")
+    python.chmod(0o755)
+    code, said = repository.install()
+    assert code == 2
+    named = repository.bin / "python"
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert said.startswith(f"error: STEVE1_PYTHON is {named} ({version}), and .venv has Python 3.9: rm -r ")
+    assert repository.site.requests == []
+
+
 def test_what_was_killed_half_way_is_made_anew(repository):
     # torch is in place; the last package never arrives in whole
     page = repository.site.files["/pypi/files/plain-1.0-py3-none-any.whl"]
