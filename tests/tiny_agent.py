@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from blockworld import VERSION
 from steve1.checkpoints import load_model_file, save_mineclip, save_weights, tensors_hash
 from steve1.config import MINECLIP_CONFIG
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
@@ -65,7 +66,12 @@ def make_models(folder, mineclip_hash=None) -> list[str]:
 
 
 class PictureWorld:
-    """MineRL's interface over pictures that depend on the seed and on all actions so far; ends after ``length``."""
+    """MineRL's interface over pictures that depend on the seed and on all actions so far; ends after ``length``.
+
+    It passes for BlockWorld.
+    """
+
+    name, version = "blockworld", VERSION
 
     def __init__(self, length=10**9):
         self.length = length

@@ -109,7 +109,7 @@ class Player:
                     args.deterministic,
                     [episode.plan.sampling_seed for episode in batch],
                 )
-                for agent, worlds in zip(self._agents, self._first_worlds(len(batch)), strict=True)
+                for agent, worlds in zip(self._agents, self._first_worlds(batch), strict=True)
             ]
             while not all(rollout.over for rollout in rollouts):
                 moments = [[None] * len(batch) if rollout.over else rollout.step() for rollout in rollouts]
@@ -134,12 +134,15 @@ class Player:
             # Leaving puts the films in place, after the JSON: a film that is there always has its record.
             return played
 
-    def _first_worlds(self, n: int) -> list[list[Any]]:
+    def _first_worlds(self, batch: Sequence[PreparedEpisode]) -> list[list[Any]]:
+        recorded = tuple(batch[0].decides[0][name] for name in ("world", "world_version"))
         for mine in self._worlds:
-            while len(mine) < n:
+            while len(mine) < len(batch):
                 mine.append(envs.make_env(self._args.env, minerl_python=self._args.minerl_python))
                 check_env(mine[-1])
-        return [mine[:n] for mine in self._worlds]
+                made = mine[-1].name, mine[-1].version
+                assert made == recorded, f"the world calls itself {made}, the records {recorded}"
+        return [mine[: len(batch)] for mine in self._worlds]
 
     def _score(self, episode: PreparedEpisode) -> EpisodeScore | None:
         if self._mineclip is None or episode.wanted is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steve1.cli import UserError
+from steve1.files import read_text
 from steve1.playing.prompts import BEHAVIOURS, PUBLISHED_PROMPTS
 from steve1.playing.seeds import SeedList
 
@@ -138,8 +139,8 @@ def behaviour_texts(args: argparse.Namespace) -> dict[str, str]:
 
 def _read_prompts(path: Path) -> Mapping[str, str]:
     try:
-        prompts = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+        prompts = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON ({error}); mend it") from None
     if not isinstance(prompts, dict) or not all(
         isinstance(text, str) and text.strip() for text in prompts.values()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_agent
 import torch
-from tiny_agent import TINY_POLICY, WIDTH, load_script, make_models, picture_worlds, records
+from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, load_script, make_models, picture_worlds, records
 from tiny_episodes import make_episode
 
 from steve1.checkpoints import (
@@ -119,6 +119,8 @@ def test_another_world_or_another_version_of_it(models, worlds, tmp_path, capsys
     run(models, tmp_path, *GO, "--env", "blockworld")
     for version in ("blockworld", "next"), ("minerl", "1.0"):
         monkeypatch.setattr("steve1.playing.agents.identify", lambda name, python, found=version: found)
+        monkeypatch.setattr(PictureWorld, "name", version[0])
+        monkeypatch.setattr(PictureWorld, "version", version[1])
         capsys.readouterr()
         run(models, tmp_path, *GO, "--env", "blockworld")
         assert "world_version" in capsys.readouterr().out
