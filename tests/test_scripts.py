@@ -163,3 +163,20 @@ def test_the_sampling_script_s_variables(shell):
     listed = (shell.checkout / "data" / "samplings" / "mixture_train.txt").read_text()
     assert "dataset_custom/" in listed
     assert "dataset_other/" in listed
+
+
+def test_one_broken_recording_never_stops_the_others(shell):
+    data = shell.checkout / "data"
+    add_recordings(data / "mixed_recordings")
+    (data / "mixed_recordings" / "torn").mkdir()
+    (data / "mixed_recordings" / "torn" / "video.mp4").write_bytes(b"no video")
+    (data / "mixed_recordings" / "torn" / "actions.jsonl").write_text(
+        '{"camera": [0, 0], "buttons": {"forward": 1}}\n' * 40
+    )
+    flags = "--input_dir data/mixed_recordings --output_dir data/elsewhere --val_frames 60 --workers 1"
+    out = shell(f"SAMPLING_NAME=mine bash prepare_custom_data.sh {flags} --batch_size 8")
+    assert "torn/video.mp4 is not a readable video" in out
+    lists = [(data / "samplings" / f"mine_{part}.txt").read_text().split() for part in ("train", "val")]
+    assert all(str(data / "elsewhere") in path for path in lists[0] + lists[1])
+    assert len(lists[0] + lists[1]) == 4
+    assert lists[1]

@@ -373,7 +373,14 @@ def _all_cores(mineclip_weights: str) -> int:
     except (OSError, ValueError, StopIteration):
         return cores()
     each = MEMORY_BYTES + os.path.getsize(mineclip_weights)
-    return max(1, min(cores(), free // each))
+    return max(1, min(cores(), free // each, *_on_gpu(each)))
+
+
+def _on_gpu(each: int) -> list[int]:
+    """How many processes the GPU has memory for, where there is one."""
+    import torch
+
+    return [torch.cuda.mem_get_info()[0] // each] if torch.cuda.is_available() else []
 
 
 # ---- what is there ----

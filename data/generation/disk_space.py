@@ -13,19 +13,26 @@ MAX_FRAMES = 6_000  # of a contractor recording: 5 minutes
 RECORDING_BYTES = 100_000_000  # of its video and lines, at most
 # A frame's picture (docs/fidelity.md), rounded up to the disk's blocks, its action and its embedding.
 FRAME_BYTES = {"png": 40_000, "mp4": 11_000}
-_LEAST_LINE_BYTES = 150  # of a line of actions
+_LEAST_LINE_BYTES = 150  # of a line of actions, where the file holds no whole one at its start
+_SAMPLED = 65_536
 
 
 class NoRoom(UserError):
     """A disk is too small for what is to be written."""
 
 
-def frames_of_lines(path: str | os.PathLike) -> int:
-    """At most how many frames a file of action lines stands for, by its size."""
+def frames_of_lines(path: str | os.PathLike, at_most: int | None = None) -> int:
+    """About how many frames a file of action lines stands for, by its size and the length of its first lines."""
     try:
-        return min(MAX_FRAMES, os.path.getsize(path) // _LEAST_LINE_BYTES + 1)
+        with open(path, "rb") as file:
+            first = file.read(_SAMPLED)
+            size = os.fstat(file.fileno()).st_size
     except OSError:
         return 0
+    lines = first.count(b"\n")
+    each = (first.rindex(b"\n") + 1) / lines if lines else _LEAST_LINE_BYTES
+    frames = int(size / each) + 1
+    return frames if at_most is None else min(at_most, frames)
 
 
 def check_room(needs: Iterable[tuple[str, Path, int]], keep: int) -> None:

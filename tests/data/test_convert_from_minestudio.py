@@ -196,6 +196,14 @@ def test_going_on_and_slices_make_the_same(convert, tmp_path, capsys):
     assert episodes(content(tmp_path / "out")) == episodes(whole)
 
 
+def test_two_processes_make_the_same(convert, tmp_path):
+    convert()
+    whole = content(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    convert("--workers=2")
+    assert content(tmp_path / "out") == whole
+
+
 @pytest.mark.parametrize("moment", ["frame", "before metadata", "after metadata"])
 def test_killed_at_any_moment_only_whole_episodes_are_left_and_a_second_run_finishes(
     convert, tmp_path, moment

@@ -85,7 +85,9 @@ def test_folders_on_one_disk_add_up(tmp_path, monkeypatch):
 def test_frames_by_the_size_of_their_lines(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"x" * 300_000)
     (tmp_path / "b.jsonl").write_bytes(b"x" * 3_000_000)
-    assert [frames_of_lines(tmp_path / f"{name}.jsonl") for name in "ab"] == [2001, 6000]
+    assert [frames_of_lines(tmp_path / f"{name}.jsonl", 6000) for name in "ab"] == [2001, 6000]
+    (tmp_path / "d.jsonl").write_bytes(b"1234567\n" * 90_000)  # an hour and more
+    assert 90_000 <= frames_of_lines(tmp_path / "d.jsonl") <= 90_001
     assert frames_of_lines(tmp_path / "c.jsonl") == 0
 
 
