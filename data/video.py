@@ -85,11 +85,10 @@ class VideoWriter:
 
 
 class Picture:
-    """A decoded picture of a video; it is converted when it is asked for, once."""
+    """A decoded picture of a video, which is converted when it is asked for."""
 
     def __init__(self, frame: av.VideoFrame, reader: PictureReader) -> None:
         self._frame, self._reader = frame, reader
-        self._image: np.ndarray | None = None
 
     def seconds(self, moment: str) -> float | None:
         """Its time in the file by ``moment``, "pts" or "dts"; None where it has none."""
@@ -98,9 +97,7 @@ class Picture:
 
     def rgb(self) -> np.ndarray:
         """The picture as a person sees it, uint8 [H, W, 3] RGB, a new array each time. Raises UserError."""
-        if self._image is None:
-            self._image = self._reader.rgb(self._frame)
-        return self._image.copy()
+        return self._reader.rgb(self._frame)
 
 
 def decode(path: str | os.PathLike, content: bytes | None = None) -> Iterator[np.ndarray]:

@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 
 import av
@@ -132,3 +133,54 @@ def test_real_footage_is_kept_at_40_db_in_9_kb_a_frame(tmp_path, clip):
     error = np.mean((out.astype(float) - frames) ** 2)
     assert 10 * np.log10(255**2 / error) >= 42
     assert (tmp_path / "v.mp4").stat().st_size / len(frames) <= 9000
+
+
+def moving(n, size=(320, 176)):
+    """Noise that moves, so that every picture is made from those before it."""
+    noise = np.random.default_rng(3).integers(0, 255, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8)
+    return [np.roll(np.kron(noise, np.ones((8, 8, 1), np.uint8)), 3 * i, 1) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("v.mkv", "libx264", {"g": "30"}),
+        ("v.mp4", "libx264", {"g": "30", "bf": "0"}),
+        ("v.avi", "mpeg4", {}),
+    ],
+)
+def test_no_picture_is_kept_that_damage_has_spoilt(tmp_path, name, codec, options):
+    """Neither the damaged one, as the decoder makes it up, nor those before it that were made from it."""
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=20)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 320, 176, "yuv420p", options
+        for image in moving(50):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    sound = list(decode(path))
+    assert len(sound) == 50
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = path.read_bytes()
+    noise = np.random.default_rng(0)
+    for number in range(12, 45, 4):
+        place, size = places[number]
+        if size < 200:
+            continue  # too small to be damaged in a way that shows
+        damaged = bytearray(content)
+        damaged[place + size // 3 : place + size] = noise.bytes(size - size // 3)
+        path.write_bytes(damaged)
+        kept = sound_of(path)
+        assert number - 12 <= len(kept) <= number + 3
+        for image, wanted in zip(kept, sound, strict=False):
+            np.testing.assert_array_equal(image, wanted)
+
+
+def sound_of(path):
+    """The pictures of a film up to its first damage, all of them where none is noticed."""
+    kept = []
+    with contextlib.suppress(Undecodable):
+        for image in decode(path):
+            kept.append(image)
+    return kept
