@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from data.generation.convert import convert_all
 from data.generation.flags import add_driver_flags, driver_problems
+from data.generation.options_file import with_recorders_options
 from data.generation.own_recordings import find_recordings
-from data.generation.recorders_options import with_recorders_options
 from data.generation.recordings import (
     Recorded,
     RecordingPiece,

@@ -30,7 +30,7 @@ from typing import Any
 
 from data.generation.convert import convert_all
 from data.generation.flags import add_driver_flags, driver_problems
-from data.generation.recorders_options import with_recorders_options
+from data.generation.options_file import with_recorders_options
 from data.generation.recordings import (
     BASE_URL,
     INDICES,

@@ -117,7 +117,7 @@ def record(output_dir: Path, settings: Settings, index: int) -> Counter[str]:
 
     from blockworld.players.director import play
     from data.contractor import parse_actions
-    from data.generation.contractor_lines import LineWriter
+    from data.generation.blockworld_lines import LineWriter
     from steve1.envs import make_env
     from steve1.streams import numpy_stream
 

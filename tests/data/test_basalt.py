@@ -12,7 +12,7 @@ from tiny_recordings import contractor_line, make_video, number_of, write_lines
 
 from data.EpisodeStorage import EpisodeStorage, find_episodes
 from data.generation.convert_from_contractor import main
-from data.generation.recorders_options import with_recorders_options
+from data.generation.options_file import with_recorders_options
 from data.generation.recordings import INDICES, TASKS
 from data.recording_options import RecordingOptions
 from data.text_alignment import make_prior_dataset

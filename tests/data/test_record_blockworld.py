@@ -10,7 +10,7 @@ from blockworld.players.behaviours import action
 from blockworld.players.wordings import WORDINGS
 from data.contractor import parse_actions, read_lines, read_recording
 from data.generation import record_blockworld as recorder
-from data.generation.contractor_lines import LineWriter
+from data.generation.blockworld_lines import LineWriter
 from data.video import video_info
 from steve1.envs import make_env
 from steve1.vpt.actions import BIN_ANGLES, ENV_KEYS
