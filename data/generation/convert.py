@@ -28,7 +28,17 @@ from data.generation.disk_space import FRAME_BYTES, RECORDING_BYTES, check_room
 from data.generation.episodes import EpisodeMaker, Summary, TooShort, load_maker, stored
 from data.generation.ledger import AGAIN, BROKEN, MADE, NOT_FOUND, TOO_SHORT, Ledger, Outcome, Report
 from data.generation.prefetch import Ahead
-from data.generation.sources import Blocked, Broken, Entry, Missing, Source, Told, Unreachable, printable
+from data.generation.sources import (
+    LABELLED,
+    Blocked,
+    Broken,
+    Entry,
+    Missing,
+    Source,
+    Told,
+    Unreachable,
+    printable,
+)
 from data.parallel import cores, processes
 from steve1.cli import UserError
 from steve1.config import version
@@ -66,7 +76,7 @@ def convert_all(source: Source, args: argparse.Namespace) -> None:
         entries,
         source.wanted,
         report,
-        lambda entry: _exists(source, maker.mineclip_hash, entry, output),
+        lambda entry: _exists(source, maker.mineclip_hash, entry, output, report.labelled),
         (lambda entry: _depends_on(source, entry)) if source.repeats else None,
         maker.min_timesteps,
         source.what,
@@ -386,8 +396,13 @@ def _on_gpu(each: int) -> list[int]:
 # ---- what is there ----
 
 
-def _exists(source: Source, mineclip_hash: str, entry: Entry, output: Path) -> bool:
-    """Whether all is there that the entry makes. Raises Blocked, or UserError where other settings made it."""
+def _exists(
+    source: Source, mineclip_hash: str, entry: Entry, output: Path, labelled: set[str] | None = None
+) -> bool:
+    """Whether all is there that the entry makes; notes in ``labelled`` whose actions are a model's.
+
+    Raises Blocked, or UserError where other settings made it.
+    """
     from data.EpisodeStorage import is_ours
 
     path = output / entry.name
@@ -399,6 +414,8 @@ def _exists(source: Source, mineclip_hash: str, entry: Entry, output: Path) -> b
             )
         return False
     source.check(entry, metadata, path)
+    if labelled is not None and metadata.get("actions") == LABELLED:
+        labelled.add(entry.name)
     return source.whole(entry, metadata)
 
 

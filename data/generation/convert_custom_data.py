@@ -34,7 +34,7 @@ from data.generation.recordings import (
     made_otherwise,
     unchanged,
 )
-from data.generation.sources import Broken, Entry, Piece, Source, blamed, printable
+from data.generation.sources import LABELLED, Broken, Entry, Piece, Source, blamed, printable
 from data.recording_options import add_recording_flags, recording_options, recording_problems
 from steve1.cli import boolean, count, entry_point, report_all
 
@@ -83,7 +83,7 @@ class OwnRecordings(Source):
         metadata = {
             "source": printable(entry.origin),
             "source_bytes": entry.bytes(),
-            "actions": "inverse dynamics model" if labelled else printable(entry.actions or ""),
+            "actions": LABELLED if labelled else printable(entry.actions or ""),
             "settings": self._reading(),
         }
         yield RecordingPiece(entry.name, recording, metadata, labelled)

@@ -19,6 +19,7 @@ import numpy as np
 
 from steve1.cli import UserError
 
+LABELLED = "inverse dynamics model"  # where a recording's actions are from, in metadata.json: a guess
 # The machine's trouble, not that of the file which was being read.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
 

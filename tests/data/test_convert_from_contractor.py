@@ -171,6 +171,22 @@ def test_an_index_in_a_local_file(tmp_path, convert, server):
     assert convert(*flags) == ["a", "c"]
 
 
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+def test_an_index_as_editors_save_it(tmp_path, coding):
+    index = {"basedir": "http://x/", "relpaths": ["data/a.mp4", "data/b"]}
+    (tmp_path / "index.json").write_bytes(json.dumps(index).encode(coding))
+    found = read_index(tmp_path / "index.json")
+    assert [entry.video for entry in found] == ["http://x/data/a.mp4", "http://x/data/b.mp4"]
+
+
+def test_a_name_at_two_addresses_is_one_recording_and_said(tmp_path):
+    index = {"basedir": "http://x/", "relpaths": ["one/a.mp4", "two/a.mp4", "one/a.mp4"]}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    first, second = read_index(tmp_path / "index.json")
+    assert (first.video, first.problem) == ("http://x/one/a.mp4", "")
+    assert "lists it at http://x/one/a.mp4 and at http://x/two/a.mp4; the first is taken" in second.problem
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"basedir": 1, "relpaths": []}', '{"basedir": "x"}'])
 def test_a_file_that_is_no_index_is_named(tmp_path, content):
     path = tmp_path / "index.json"
