@@ -353,12 +353,11 @@ class Recording:
         from blockworld.drawing.cursor import draw_cursor
 
         height, width = image.shape[:2]
-        if self.options.window is None:  # the published formula: by the height alone
-            scale_x = scale_y = height / WINDOW[1]
-            x, y = (int(value * height / WINDOW[1]) for value in mouse)
-        else:
-            scale_x, scale_y = width / self.options.window[0], height / self.options.window[1]
-            x, y = int(mouse[0] * scale_x), int(mouse[1] * scale_y)
+        window = self.options.window
+        # The published formula goes by the height alone.
+        across = (height, WINDOW[1]) if window is None else (width, window[0])
+        down = (height, WINDOW[1]) if window is None else (height, window[1])
+        x, y = int(mouse[0] * across[0] / across[1]), int(mouse[1] * down[0] / down[1])
         draw_cursor(image, x, y)
 
 

@@ -115,10 +115,6 @@ def pictures(path: str | os.PathLike, content: bytes | None = None) -> Iterator[
     with opened(path, content) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        if (
-            stream.codec_context.name == "hevc"
-        ):  # whose decoder else hands out what it made up, with no mark on it
-            stream.codec_context.options = {"err_detect": "explode"}
         reader = PictureReader(stream, path)
         # Where pictures are decoded in another order than they are shown in, some that come before a damaged one
         # were made from it, so they are held back until it is known to be sound.
