@@ -8,7 +8,7 @@ DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
 SAMPLING_NAME=neurips                           # of the lists that are written
 SAMPLING_TYPE=neurips                           # neurips, custom or mixed
 DATASET_DIRS="$DATA/dataset_contractor"         # folders of episodes, comma between them
-DATASET_WEIGHTS=""                              # mixed: share of frames of each folder, as 0.8,0.2; "": not mixed
+DATASET_WEIGHTS=""                              # mixed: share of each folder among the drawn items, as 0.8,0.2; "": not mixed
 TRAIN_FRAMES=-1                                 # frames to train on; -1: the rest
 VAL_FRAMES=""                                   # frames to validate on; "": 10 % of all
 

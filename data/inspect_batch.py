@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from torch.utils.data import DataLoader
 
     from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_sampling
+    from data.mixture import load_mixture
     from steve1.checkpoints import load_model_file
 
     img_size = None
@@ -93,7 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=args.seed,
         img_size=img_size,
     )
-    places = next(iter(ItemSampler(len(dataset), args.batch_size, seed=args.seed)))
+    mixture = load_mixture(args.sampling_dir, args.sampling)
+    groups = mixture.groups(dataset) if mixture else None
+    places = next(iter(ItemSampler(len(dataset), args.batch_size, seed=args.seed, groups=groups)))
     loader: Any = DataLoader(cast("Any", dataset), batch_sampler=[places], num_workers=args.num_workers)
     obs, actions, firsts = next(batches(loader))
     batch = {**obs, **actions, "firsts": firsts}

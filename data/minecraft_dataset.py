@@ -7,6 +7,7 @@ depend on the number of workers, and a resumed run sees what an unbroken one wou
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from data.EpisodeStorage import EpisodeStorage
+from data.mixture import Group, mixed_order
 from steve1.cli import UserError
 from steve1.config import FIRST_EMBED
 from steve1.files import read_text
@@ -207,6 +209,8 @@ class ItemSampler:
     Args:
         start_item: position in the stream to begin at: how many items all ranks together have seen so far.
         shuffle: False visits the items in their own order in every epoch.
+        groups: of a sampling with weights, see data/mixture.py; the stream is then theirs, and an item's epoch is
+            the pass over its dataset.
     """
 
     def __init__(
@@ -218,6 +222,7 @@ class ItemSampler:
         seed: int = 0,
         start_item: int = 0,
         shuffle: bool = True,
+        groups: Sequence[Group] | None = None,
     ) -> None:
         assert n_items >= 1
         assert batch_size >= 1
@@ -225,8 +230,20 @@ class ItemSampler:
         assert start_item >= 0
         self.n_items, self.batch_size, self.rank, self.world_size = n_items, batch_size, rank, world_size
         self.seed, self.start_item, self.shuffle = seed, start_item, shuffle
+        self.groups = groups
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        if self.groups:
+            return self._mixed(self.groups)
+        return self._one_after_the_other()
+
+    def _mixed(self, groups: Sequence[Group]) -> Iterator[list[tuple[int, int]]]:
+        stream = itertools.islice(mixed_order(groups, self.seed), self.start_item, None)
+        while True:
+            batch = list(itertools.islice(stream, self.batch_size * self.world_size))
+            yield batch[self.rank * self.batch_size :][: self.batch_size]
+
+    def _one_after_the_other(self) -> Iterator[list[tuple[int, int]]]:
         position = self.start_item + self.rank * self.batch_size
         orders: dict[int, np.ndarray] = {}
         while True:

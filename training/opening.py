@@ -1,9 +1,12 @@
-"""What a run is made from: Accelerate as the flags want it, and a policy that fits the data."""
+"""What a run is made from: Accelerate as the flags want it, a policy that fits the data; and how that reads."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, set_seed
@@ -12,6 +15,9 @@ from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training.policy import build_policy, trained_parameters
 from training.run_data import RunData, check_same_mineclip
+
+if TYPE_CHECKING:
+    from training.run import Run
 
 
 def make_accelerator(args: argparse.Namespace) -> Accelerator:
@@ -46,3 +52,34 @@ def load_policy(
     if args.in_weights and not anew and not args.allow_mixed_mineclip:
         check_same_mineclip(data.provenance, args.in_weights)
     return policy, trained_parameters(policy)
+
+
+def description(run: Run) -> Iterator[str]:
+    """What is trained on what, in lines for the log."""
+    args, data, accelerator = run.args, run.data, run.accelerator
+    yield (
+        f"Training on {len(data.items)} items of {args.T} frames from {data.items.frames:_} frames, "
+        f"{run.total_steps:_} steps of {run.frames_per_step:_} frames on {accelerator.num_processes} "
+        f"process(es), {accelerator.device.type}, precision {accelerator.mixed_precision}"
+    )
+    if data.mixture is not None and data.groups is not None:
+        drawn = [
+            (name, w) for name, w in zip(data.mixture.names, data.mixture.weights or (), strict=True) if w
+        ]
+        yield "Drawn: " + ", ".join(
+            f"{weight:.1%} of the items from {name} ({len(items)} items)"
+            for (name, weight), (items, _) in zip(drawn, data.groups, strict=True)
+        )
+    if data.left_out:
+        yield (
+            f"{len(data.left_out)} episode(s) shorter than T + 15 = {args.T + 15} frames are left out: "
+            + ", ".join(Path(path).name for path in data.left_out)
+        )
+    if data.validation is not None and len(data.val_items) < len(data.validation):
+        yield (
+            f"Every validation looks at the same {len(data.val_items)} of {len(data.validation)} items, chosen by "
+            f"--seed, so as to take {args.val_share:.0%} of the time at most; --val_share 0 takes all"
+        )
+    yield run.trained
+    if not args.in_weights:
+        yield "No --in_weights: the policy starts from random weights"

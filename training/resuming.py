@@ -19,7 +19,7 @@ from training.schedule import Schedule
 FIXED = (
     *("in_model", "in_weights", "out_weights", "mineclip_embed_dim", "freeze"),
     *("sampling", "data_limit", "T", "trunc_t", "p_uncond", "min_btwn_goals", "max_btwn_goals", "augment"),
-    *("batch_size", "gradient_accumulation_steps", "seed", "val_every_nth", "val_share"),
+    *("batch_size", "gradient_accumulation_steps", "seed", "val_every_nth", "val_share", "best_by"),
 )
 CHANGEABLE = (
     *(
@@ -37,12 +37,17 @@ CHANGEABLE = (
 _PATHS = ("in_model", "in_weights", "out_weights")
 
 
-def fixed_flags(args: argparse.Namespace, processes: int, episodes_hash: str) -> dict[str, Any]:
-    """The flags that a checkpoint is bound to, and what else it is."""
+def fixed_flags(args: argparse.Namespace, processes: int, data: dict[str, Any]) -> dict[str, Any]:
+    """The flags that a checkpoint is bound to, and what else it is; ``data`` is RunData's provenance."""
     flags = {name: getattr(args, name) for name in FIXED}
     for name in _PATHS:
         flags[name] = flags[name] and os.path.abspath(flags[name])
-    return {**flags, "processes": processes, "episodes": episodes_hash}
+    return {
+        **flags,
+        "processes": processes,
+        "episodes": data["episodes_hash"],
+        "datasets": data.get("datasets"),
+    }
 
 
 def changeable_flags(args: argparse.Namespace, precision: str) -> dict[str, Any]:

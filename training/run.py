@@ -27,7 +27,7 @@ from training.checkpointing import (
     save_checkpoint,
 )
 from training.meter import Meter
-from training.opening import load_policy, make_accelerator
+from training.opening import description, load_policy, make_accelerator
 from training.policy import l2_norm, make_optimizer, set_weight_decay
 from training.reporting import Reporter, duration
 from training.resuming import (
@@ -131,7 +131,7 @@ class Run:
                 shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
             self.accelerator.wait_for_everyone()
         args, accelerator = self.args, self.accelerator
-        flags = fixed_flags(args, accelerator.num_processes, self.data.provenance["episodes_hash"])
+        flags = fixed_flags(args, accelerator.num_processes, self.data.provenance)
         self.progress = progress = Progress(flags=flags, val_items=self._affordable_val_items())
         found = checkpoints(self.checkpoint_dir)
         if found:
@@ -173,25 +173,8 @@ class Run:
 
     def describe(self) -> None:
         """Say what is trained on what."""
-        data, say = self.data, self.reporter.say
-        say(
-            f"Training on {len(data.items)} items of {self.args.T} frames from {data.items.frames:_} frames, "
-            f"{self.total_steps:_} steps of {self.frames_per_step:_} frames on {self.accelerator.num_processes} "
-            f"process(es), {self.accelerator.device.type}, precision {self.accelerator.mixed_precision}"
-        )
-        if data.left_out:
-            say(
-                f"{len(data.left_out)} episode(s) shorter than T + 15 = {self.args.T + 15} frames are left out: "
-                + ", ".join(Path(path).name for path in data.left_out)
-            )
-        if data.validation is not None and len(data.val_items) < len(data.validation):
-            say(
-                f"Every validation looks at the same {len(data.val_items)} of {len(data.validation)} items, chosen by "
-                f"--seed, so as to take {self.args.val_share:.0%} of the time at most; --val_share 0 takes all"
-            )
-        say(self.trained)
-        if not self.args.in_weights:
-            say("No --in_weights: the policy starts from random weights")
+        for line in description(self):
+            self.reporter.say(line)
 
     # ---- what the loop asks for ----
 
@@ -294,14 +277,14 @@ class Run:
         progress = self.progress
         self.reporter.say(f"Running validation at step {progress.step}...")
         with self.meter.validating():
-            batches, counting = self.data.val_batches()
-            losses = validate(self.accelerator, self.policy, batches, self.args.trunc_t, counting)
+            losses = validate(self.accelerator, self.policy, self.data.val_share(), self.args.trunc_t)
         with self.meter.pausing():
             self.last_validation = progress.step
             self.reporter.validation(progress.step, losses, self.frames)
             if self.args.save_each_val:
                 self.save_weights(f"_step_{progress.step}")
-            self._compare_with_best(losses[TAGS["right"]])
+            deciding = TAGS["right"] + (f"/{self.args.best_by}" if self.args.best_by else "")
+            self._compare_with_best(losses[deciding])
             self.reporter.draw_curves()
 
     def _compare_with_best(self, loss: float) -> None:

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Subset
 
 from data.EpisodeStorage import EpisodeStorage
 from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_sampling
+from data.mixture import load_mixture
 from steve1.checkpoints import read_metadata
 from steve1.cli import UserError
 from training.stopping import end_workers_at_exit, ignore_stop_signals
-from training.validation import ValidationItems, choose_items, share_out
+from training.validation import ValidationItems, ValidationShare, choose_items, share_out
 
 
 class RunData:
@@ -46,7 +47,13 @@ class RunData:
         goals = {"min_btwn_goals": args.min_btwn_goals, "max_btwn_goals": args.max_btwn_goals}
         common = {"T": args.T, **goals, "seed": args.seed, "img_size": img_size}
         self.items = MinecraftDataset(train_dirs, p_uncond=args.p_uncond, **common)
-        self.provenance = dataset_provenance(train_dirs + val_dirs, args.allow_mixed_mineclip)
+        self.mixture = load_mixture(args.sampling_dir, args.sampling)
+        self.groups = self.mixture.groups(self.items) if self.mixture else None
+        datasets = self.mixture and {"names": self.mixture.names, "weights": self.mixture.weights}
+        self.provenance = {
+            **dataset_provenance(train_dirs + val_dirs, args.allow_mixed_mineclip),
+            "datasets": datasets,
+        }
         validating = args.val_freq or args.val_freq_begin
         if validating and not val_dirs:
             raise UserError(
@@ -59,12 +66,32 @@ class RunData:
             held_out = MinecraftDataset(val_dirs, p_uncond=0.0, **common)
             self.validation = ValidationItems(held_out, args.val_every_nth)
             self.left_out = self.left_out + held_out.left_out
+            owners = self.mixture.owners(held_out) if self.mixture else [0] * len(held_out)
+            self._val_owners = [owners[item] for item in self.validation.items]
             self.choose_validation(len(self.validation))
+        self._check_best_by(args.best_by)
 
     def choose_validation(self, wanted: int) -> None:
         """Validate on so many of the validation items, chosen by the seed."""
         assert self.validation is not None
-        self.val_items = choose_items(len(self.validation), wanted, self._args.seed)
+        self.val_items = choose_items(self._val_owners, wanted, self._args.seed)
+
+    def _check_best_by(self, name: str | None) -> None:
+        if name is None:
+            return
+        known = []
+        if self.mixture is not None and self.validation is not None:
+            known = [self.mixture.names[owner] for owner in sorted(set(self._val_owners))]
+        if name not in known:
+            has = (
+                f"validates on {', '.join(known)}"
+                if known
+                else "has no datasets with validation items of their own"
+            )
+            raise UserError(
+                f"--best_by {name}: the sampling {self._args.sampling!r} {has}; give one of these, or make one of "
+                "several --dataset_dirs"
+            )
 
     def train_batches(self, start_item: int) -> Generator[Any, None, None]:
         """This process's batches of the run's stream of items, from place ``start_item`` on, without end."""
@@ -75,14 +102,29 @@ class RunData:
             world_size=self._processes,
             seed=self._args.seed,
             start_item=start_item,
+            groups=self.groups,
         )
         return self._batches(self.items, batch_sampler=sampler)
 
-    def val_batches(self) -> tuple[Generator[Any, None, None], list[bool]]:
-        """This process's share of the validation items, and which of them count (see share_out)."""
+    def val_share(self) -> ValidationShare:
+        """This process's share of the validation items."""
         assert self.validation is not None
         mine, counting = share_out(self.val_items, self._process, self._processes)
-        return self._batches(Subset(self.validation, mine), batch_size=self._args.batch_size), counting
+        owners = [
+            self._val_owners[item] if counts else None for item, counts in zip(mine, counting, strict=True)
+        ]
+        batches = self._batches(Subset(self.validation, mine), batch_size=self._args.batch_size)
+        others = len(self.validation) > 1
+        if self.mixture is None:
+            return ValidationShare(batches, owners, others=others)
+        weights = self.mixture.weights
+        if weights is not None and not sum(weights[owner] for owner in set(self._val_owners)):
+            weights = None  # they are none of the datasets that are trained on (--val_from)
+        if weights is None and len(self.val_items) < len(
+            self._val_owners
+        ):  # as large as they are, not as chosen
+            weights = [self._val_owners.count(owner) for owner in range(len(self.mixture.names))]
+        return ValidationShare(batches, owners, self.mixture.names, weights, others)
 
     def _batches(self, dataset: Any, **how: Any) -> Generator[Any, None, None]:
         end_workers_at_exit()

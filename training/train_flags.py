@@ -160,6 +160,13 @@ def build_parser() -> argparse.ArgumentParser:
         "looks at the same fewer items, chosen by the seed; 0: all items, whatever it takes",
     )
     group.add_argument(
+        "--best_by",
+        metavar="NAME",
+        default=None,
+        help="the dataset whose own validation loss, loss/val/NAME, decides OUT_best and early stopping, in a sampling "
+        "of several; none: loss/val does, in which each has its weight",
+    )
+    group.add_argument(
         "--early_stopping_patience",
         type=count,
         default=0,
@@ -228,6 +235,8 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
             f"--warmup_frames {args.warmup_frames:_} and a tail of --decay_frames {tail:_} do not fit into --n_frames "
             f"{args.n_frames:_}; lower one of the two"
         )
+    if args.best_by is not None and not (args.val_freq or args.val_freq_begin):
+        problems.append(f"--best_by {args.best_by} needs validations; give a --val_freq above 0")
     if args.early_stopping_patience > 0 and args.val_freq <= 0:
         problems.append(
             f"--early_stopping_patience {args.early_stopping_patience} needs validations; give a --val_freq above 0"

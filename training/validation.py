@@ -8,6 +8,7 @@ are encoded once for all three.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -42,14 +43,19 @@ class ValidationItems(torch.utils.data.Dataset):
         return obs["img"], embeds, actions, firsts
 
 
-def choose_items(n_items: int, wanted: int, seed: int) -> list[int]:
-    """``wanted`` of the validation items 0 .. ``n_items`` - 1, by the seed alone, ascending; all where it wants more.
+def choose_items(owners: Sequence[int], wanted: int, seed: int) -> list[int]:
+    """``wanted`` of the validation items, by the seed alone, ascending; all where it wants more.
 
-    The choice of fewer items is a part of the choice of more.
+    ``owners`` says of each item which dataset it is of; each dataset gets as many, or all that it has.
     """
-    if wanted >= n_items:
-        return list(range(n_items))
-    return sorted(numpy_stream("validation items", seed).permutation(n_items)[:wanted].tolist())
+    if wanted >= len(owners):
+        return list(range(len(owners)))
+    groups = [np.flatnonzero(np.array(owners) == owner) for owner in sorted(set(owners))]
+    chosen: list[int] = []
+    for left, items in zip(range(len(groups), 0, -1), sorted(groups, key=len), strict=True):
+        order = numpy_stream("validation items", seed, owners[items[0]]).permutation(len(items))
+        chosen += items[order[: max((wanted - len(chosen)) // left, 1)]].tolist()
+    return sorted(chosen)
 
 
 def share_out(items: Sequence[int], process: int, processes: int) -> tuple[list[int], list[bool]]:
@@ -63,30 +69,43 @@ def share_out(items: Sequence[int], process: int, processes: int) -> tuple[list[
     return mine + [items[0]] * missing, [True] * len(mine) + [False] * missing
 
 
+@dataclass(frozen=True)
+class ValidationShare:
+    """What a process validates on.
+
+    Attributes:
+        batches: of :class:`ValidationItems`.
+        owners: of each item that they yield, in their order: its dataset, or None where the item does not count.
+        datasets: names of those that get a loss of their own, ``loss/val/NAME``.
+        weights: of the datasets' means in the three losses; None: their mean over frames.
+        others: whether there is another item to take shuffled goals from; without one there is no such loss.
+    """
+
+    batches: Iterable[tuple]
+    owners: Sequence[int | None]
+    datasets: Sequence[str] = ()
+    weights: Sequence[float] | None = None
+    others: bool = True
+
+
 @torch.no_grad()
 def validate(
-    accelerator: Accelerator,
-    policy: nn.Module,
-    loader: Iterable[tuple],
-    trunc_t: int,
-    counting: Sequence[bool] | None = None,
+    accelerator: Accelerator, policy: nn.Module, share: ValidationShare, trunc_t: int
 ) -> dict[str, float]:
-    """Mean negative log-probability of the actions, nats a frame, by TensorBoard tag.
+    """Mean negative log-probability of the actions, nats a frame, by TensorBoard tag, over all processes.
 
-    ``loader`` yields this process's share of :class:`ValidationItems`, of which those count that ``counting`` says
-    (None: all); the means are over all processes. The policy is left in training mode. With a single item there is
-    no other's goal, and no shuffled loss.
+    The policy is left in training mode.
     """
     policy.eval()
     plain, device = accelerator.unwrap_model(policy), accelerator.device
-    # Per kind of goal the sum of losses; last the number of frames. float64, so the order of sums is harmless.
-    sums = torch.zeros(len(GOALS) + 1, dtype=torch.float64, device=device)
+    # Per dataset and kind of goal the sum of losses; last the frames. float64, so the order of sums is harmless.
+    shape = max(len(share.datasets), 1), len(GOALS) + 1
+    sums = torch.zeros(shape, dtype=torch.float64, device=device)
     served = 0
-    for img, embeds, actions, firsts in loader:
+    for img, embeds, actions, firsts in share.batches:
         batch, length = firsts.shape
-        counts = torch.tensor(
-            counting[served : served + batch] if counting else [True] * batch, device=device
-        )
+        owners = share.owners[served : served + batch]
+        of = [torch.tensor([owner == row for owner in owners], device=device) for row in range(shape[0])]
         served += batch
         states = [plain.initial_state(batch) for _ in GOALS]
         for begin in range(0, length, trunc_t):
@@ -97,9 +116,28 @@ def validate(
             seen, first = {"img": img[:, piece].to(device)}, firsts[:, piece].to(device)
             outputs, states = policy(seen, first, states, goals)
             for i, (log_probs, _) in enumerate(outputs):
-                sums[i] -= (plain.log_prob(log_probs, taken) * counts[:, None]).double().sum()
-            sums[-1] += counts.sum() * first.shape[1]
-    sums = accelerator.reduce(sums, reduction="sum")
+                losses = -plain.log_prob(log_probs, taken)  # [B, t]
+                for row, counts in enumerate(of):
+                    sums[row, i] += (losses * counts[:, None]).double().sum()
+            for row, counts in enumerate(of):
+                sums[row, -1] += counts.sum() * first.shape[1]
+    sums = accelerator.reduce(sums, reduction="sum").cpu()
     policy.train()
-    means = (sums[:-1] / sums[-1]).tolist()
-    return {TAGS[goal]: mean for goal, mean in zip(GOALS, means, strict=True) if np.isfinite(mean)}
+    return _by_tag(sums, share)
+
+
+def _by_tag(sums: torch.Tensor, share: ValidationShare) -> dict[str, float]:
+    """The means of :func:`validate` from its sums, float64 [datasets, goals + 1]."""
+    each = (sums[:, :-1] / sums[:, -1:]).numpy()  # NaN for a dataset without validation items
+    if share.weights is None:
+        whole = sums.sum(dim=0)
+        means = (whole[:-1] / whole[-1]).numpy()
+    else:
+        there = (sums[:, -1] > 0).numpy()
+        means = np.average(each[there], axis=0, weights=np.array(share.weights)[there])
+    kinds = GOALS if share.others else GOALS[:-1]
+    found = {TAGS[goal]: float(mean) for goal, mean in zip(kinds, means, strict=False)}
+    own = {
+        f"{TAGS['right']}/{name}": float(loss) for name, loss in zip(share.datasets, each[:, 0], strict=False)
+    }
+    return {**found, **{tag: loss for tag, loss in own.items() if np.isfinite(loss)}}

@@ -7,10 +7,11 @@ Tiny:
     python data/sampling/generate_sampling.py --type custom --name mine --dataset_dirs data/dataset_custom
 
 Writes NAME_train.txt and NAME_val.txt (an episode's absolute path a line), NAME.json (flags, counts),
-NAME_summary.txt (the table that is printed) and NAME_histogram.png (lengths of the episodes) into --output_dir.
+NAME_summary.txt (the table that is printed) and NAME_histogram.png (lengths of the episodes) into --output_dir; of
+several datasets also NAME_datasets.json, by which training names their losses and draws their items.
 Recordings of one play session never stand on both sides. The choice depends on the seed and the episodes alone.
 Types: neurips is the published one (data/dataset_contractor); custom takes --dataset_dirs as large as they are;
-mixed takes them in the proportion of --dataset_weights.
+mixed also takes all of them, and training draws their items in the proportion of --dataset_weights.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=comma_list,
         default=[],
         metavar="0.8,0.2",
-        help="mixed: share of frames of each folder, in both lists; of any sum (default none)",
+        help="mixed: share of each folder among the items that training draws, whatever its size; of any sum (default "
+        "none)",
     )
     what.add_argument(
         "--T",
@@ -114,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--val_frames",
         type=count,
         default=None,
-        help="frames to validate on; 0 for none (default: 10 %% of all)",
+        help="frames to validate on, of each folder its share; 0 for none (default: 10 %% of each folder)",
     )
     how.add_argument(
         "--train_frames", type=count, default=-1, help="frames to train on (default -1: the rest)"
@@ -169,6 +171,7 @@ def main(argv: list[str] | None = None) -> None:
     folders = args.dataset_dirs or [str(data_root() / "dataset_contractor")]
     weights = [number(text) for text in args.dataset_weights] or None
 
+    from data.mixture import datasets_file
     from data.sampling.sampling_report import draw_histogram, figures, table
     from data.sampling.sessions import read_dataset
     from data.sampling.split import shuffled, split, take, total
@@ -222,6 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     _write(args, name, folders, result, left_out, hashes, found)
     write_text(args.output_dir / f"{name}_summary.txt", summary + "\n")
     draw_histogram(args.output_dir / f"{name}_histogram.png", name, folders, result, args.T)
+    _write_datasets(datasets_file(args.output_dir, name), folders, datasets, weights, result)
     print(summary)
     print(f"wrote {args.output_dir / name}_train.txt, _val.txt, .json, _summary.txt and _histogram.png")
 
@@ -259,6 +263,34 @@ def _write(
             "episodes_left_out": [episode.path for episode in left_out],
         },
     )
+
+
+def _write_datasets(
+    path: Path,
+    folders: Sequence[str],
+    datasets: Sequence[Sequence[Episode]],
+    weights: Sequence[float] | None,
+    result: Split,
+) -> None:
+    """Write NAME_datasets.json, or take away an older one, where there is but one dataset."""
+    from data.mixture import Mixture, dataset_names, save_mixture
+
+    known = {episode.path: index for index, pool in enumerate(datasets) for episode in pool}
+    of = {e.path: known.get(e.path, len(folders)) for e in (*result.train, *result.val)}
+    names, sources = dataset_names(folders), [str(Path(folder).resolve()) for folder in folders]
+    shares = [weight / sum(weights) for weight in weights] if weights else None
+    if len(folders) == 1:
+        path.unlink(missing_ok=True)
+        return
+    if len(folders) in of.values():  # of --val_from, and of none of the folders
+        names = dataset_names([*folders, "val_from"])
+        sources = [*sources, ""]
+        shares = [*shares, 0.0] if shares else None
+    save_mixture(path, Mixture(names, shares, of), sources)
+    for name, share, pool in zip(names, shares or (), datasets, strict=False):
+        frames = sum(e.frames for e in result.train if of[e.path] == names.index(name))
+        size = f"{len(pool):,} episodes, {frames:,} frames to train on"
+        print(f"drawn in training: {share:.1%} of the items from {name} ({size})")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def figures(
 ) -> dict[str, dict[str, Any]]:
     """Return for ``train``, ``val``, ``unused`` and ``left_out`` the counts of the whole and of each dataset.
 
-    Shares are of the side's frames; ``asked`` is None where no weights were given or none can apply.
+    ``asked`` is the share of the items that training draws, None where no weights were given or none can apply;
+    ``got`` is the share of the side's frames.
     """
     asked = [weight / sum(weights) for weight in weights] if weights else None
     sides = {"train": result.train, "val": result.val, "unused": result.unused, "left_out": list(left_out)}
@@ -57,7 +58,7 @@ def _counts(episodes: Sequence[Episode]) -> dict[str, Any]:
 
 def table(name: str, found: dict[str, dict[str, Any]]) -> str:
     """Return :func:`figures` as lines of text: a row for each dataset on each side that holds anything."""
-    head = ("", "dataset", "asked", "got", "frames", "hours", "episodes", "sessions")
+    head = ("", "dataset", "drawn", "of frames", "frames", "hours", "episodes", "sessions")
     rows: list[tuple[str, ...]] = []
     for side, counts in found.items():
         if not counts["episodes"] and side not in ("train", "val"):

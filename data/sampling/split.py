@@ -86,25 +86,25 @@ def split(
     """Split the episodes of one or more datasets.
 
     Args:
-        weights: share of each dataset in both lists, of any sum; None mixes them as large as they are.
-        val_frames: frames to validate on; None means a tenth of what the weights let be used; 0 means none.
-        train_frames: frames to train on; -1 means all that the weights let be used.
+        weights: with which the datasets' items will be drawn, of any sum; None takes them as large as they are. They
+            decide where ``val_frames`` and ``train_frames`` come from; no episode is left out because of them, but
+            those of a dataset of weight 0.
+        val_frames: frames to validate on; None means a tenth of each dataset; 0 means none.
+        train_frames: frames to train on, of a dataset that has fewer than its share all; -1 means all.
         val: validation episodes that are chosen already; their sessions are kept out of training.
 
-    Each dataset's share is met to within an episode. Raises UserError where there are too few frames.
+    Raises UserError where there are too few frames.
     """
     pools = [list(pool) for pool in datasets] if weights else [[e for pool in datasets for e in pool]]
     shares = [weight / sum(weights) for weight in weights] if weights else [1.0]
     used = {index for index, share in enumerate(shares) if share > 0}
-    available = min(total(pools[index]) / shares[index] for index in used)
 
     # ---- validation ----
     sessions = {episode.session for episode in val or ()}
     result = Split(val=list(val or ()))
     if val is None:
-        wanted = available / 10 if val_frames is None else val_frames
         for index in sorted(used):
-            target = shares[index] * wanted
+            target = total(pools[index]) / 10 if val_frames is None else shares[index] * val_frames
             chosen = choose_validation(pools[index], target, seed, sessions)
             if total(chosen) < target:
                 raise UserError(_too_few(total(chosen), target, "--val_frames", "validate"))
@@ -114,18 +114,18 @@ def split(
     rest = [
         [episode for episode in shuffled(pool, seed, 1) if episode.session not in sessions] for pool in pools
     ]
-    possible = min(total(rest[index]) / shares[index] for index in used)
-    if possible == 0:
+    if not all(rest[index] for index in used):
         raise UserError(
             f"nothing is left to train on: the usable episodes are of {len({e.session for p in pools for e in p})} "
             "play session(s), which stay on one side; add episodes, lower --val_frames (0 for no validation) or "
             "give --val_from"
         )
+    possible = sum(total(rest[index]) for index in used)
     if train_frames > possible:
-        raise UserError(_too_few(int(possible), train_frames, "--train_frames", "train"))
-    wanted = possible if train_frames < 0 else train_frames
+        raise UserError(_too_few(possible, train_frames, "--train_frames", "train"))
     for index in sorted(used):
-        result.train += take(rest[index], shares[index] * wanted - 1e-6)
+        wanted = total(rest[index]) if train_frames < 0 else shares[index] * train_frames
+        result.train += take(rest[index], wanted - 1e-6)
 
     taken = {episode.path for episode in result.train + result.val}
     result.unused = [episode for pool in datasets for episode in pool if episode.path not in taken]
@@ -135,6 +135,6 @@ def split(
 
 def _too_few(have: int, wanted: float, flag: str, what: str) -> str:
     return (
-        f"too few frames: {have:,} can be used to {what} where {wanted:,.0f} are asked for (sessions stay whole, "
-        f"weights are kept); lower {flag} or add episodes"
+        f"too few frames: {have:,} can be used to {what} where {wanted:,.0f} are asked for (sessions stay "
+        f"whole); lower {flag} or add episodes"
     )

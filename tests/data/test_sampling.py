@@ -62,22 +62,31 @@ def test_split_is_disjoint_complete_and_independent_of_order(pool, seed, random)
     st.sampled_from([(0.8, 0.2), (4, 1), (0.5, 0.5), (1.0, 0.0)]),
     st.sampled_from([-1, 3000]),
 )
-def test_weights_are_met_to_within_an_episode(seed, weights, train_frames):
+def test_frames_asked_for_are_met_to_within_an_episode_and_the_rest_is_all(seed, weights, train_frames):
     big = [episode(f"a{n}", 200 + 7 * n, f"a{n}") for n in range(60)]
     small = [episode(f"b{n}", 150 + 11 * n, f"b{n}", 1) for n in range(20)]
     result = split([big, small], weights, 1000, train_frames, seed)
-    wanted = train_frames if train_frames > 0 else None
-    for side, asked in ((result.val, 1000), (result.train, wanted)):
-        parts = [total(e for e in side if e.dataset == index) for index in (0, 1)]
-        for part, weight in zip(parts, weights, strict=True):
-            goal = (asked or total(side)) * weight / sum(weights)
-            assert abs(part - goal) < 2 * 620
-            if asked:
-                assert goal <= part < goal + 620
-    if weights[1] and train_frames < 0:
-        # Everything of the dataset that limits the mixture is used.
+    for side, asked in ((result.val, 1000), (result.train, train_frames)):
+        if asked < 0:
+            continue
+        for index, weight in enumerate(weights):
+            part = total(e for e in side if e.dataset == index)
+            goal = asked * weight / sum(weights)
+            assert goal <= part < goal + 620
+    if train_frames < 0:  # weights leave out no episode
         used = {e.path for e in result.train + result.val}
-        assert all(e.path in used for e in (small if weights[0] >= weights[1] else big))
+        assert used == {
+            e.path for pool, weight in zip((big, small), weights, strict=True) if weight for e in pool
+        }
+
+
+def test_a_tenth_of_each_dataset_validates_and_all_the_rest_trains_whatever_the_weights():
+    old = [episode(f"a{n}", 100, f"a{n}") for n in range(20)]
+    new = [episode(f"b{n}", 100, f"b{n}", 1) for n in range(20)]
+    result = split([old, new], (0.8, 0.2), None, -1, 0)
+    for index in (0, 1):
+        assert len([e for e in result.val if e.dataset == index]) == 2
+        assert len([e for e in result.train if e.dataset == index]) == 18
 
 
 def test_same_session_in_two_datasets_stays_on_one_side():
@@ -194,7 +203,7 @@ def test_mixed(contractor, custom, tmp_path, capsys):
     first, second = written["train"]["datasets"]
     assert (first["asked"], second["asked"]) == (0.7, 0.3)
     assert first["dataset"] == str(contractor)
-    assert abs(first["frames"] - 0.7 * written["train"]["frames"]) <= 45
+    assert written["unused"]["episodes"] == written["left_out"]["episodes"] == 0
     assert first["got"] == first["frames"] / written["train"]["frames"]
     assert all(part["frames"] for part in written["val"]["datasets"])
     out = capsys.readouterr().out

@@ -33,14 +33,14 @@ def test_every_flag_is_fixed_or_changeable_or_without_weight():
 @pytest.mark.parametrize("name", FIXED)
 def test_another_value_of_a_fixed_flag_is_refused_by_its_name(name, tmp_path):
     args = build_parser().parse_args(["--in_model", "a.model", "--out_weights", "a.weights"])
-    before = fixed_flags(args, 1, "hash")
-    check_same_flags(before, fixed_flags(args, 1, "hash"), tmp_path)
+    before = fixed_flags(args, 1, {"episodes_hash": "hash"})
+    check_same_flags(before, fixed_flags(args, 1, {"episodes_hash": "hash"}), tmp_path)
     value = getattr(args, name)
     setattr(args, name, f"{value}2" if isinstance(value, str) else ["pi_head"] if name == "freeze" else 77)
     if name in ("in_weights", "augment"):
         setattr(args, name, {"in_weights": "b.weights", "augment": True}[name])
     with pytest.raises(ValueError, match=f"{name} was .* and is "):
-        check_same_flags(before, fixed_flags(args, 1, "hash"), tmp_path)
+        check_same_flags(before, fixed_flags(args, 1, {"episodes_hash": "hash"}), tmp_path)
 
 
 def last_rates(folder):

@@ -48,13 +48,13 @@ def test_fewer_items_are_the_same_ones_in_every_validation_and_after_resuming(
 ):
     monkeypatch.setattr(schedule, "MIN_VAL_ITEMS", 3)
     looked_at = []
-    original = run.RunData.val_batches
+    original = run.RunData.val_share
 
     def noted(self):
         looked_at.append(list(self.val_items))
         return original(self)
 
-    monkeypatch.setattr(run.RunData, "val_batches", noted)
+    monkeypatch.setattr(run.RunData, "val_share", noted)
     train.main(flags)
     assert "Every validation looks at the same 3 of 10 items" in capsys.readouterr().out
     train.main([*flags, "--n_frames", "480", "--val_freq", "2"])
@@ -81,3 +81,9 @@ def test_what_validations_took_is_logged(flags, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"validation_share: {shares[24]:.1%}" in out
     assert "Validations took " in out
+
+
+def test_a_single_validation_item_has_no_other_s_goals(flags, tmp_path):
+    train.main([*flags, "--val_every_nth", "100"])
+    assert set(rows(tmp_path / "ck", "loss/val_uncond")) == {0, 6, 12, 24}
+    assert rows(tmp_path / "ck", "loss/val_shuffled") == {}

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from data.minecraft_dataset import MinecraftDataset
 from steve1.checkpoints import load_model_file
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from training.validation import ValidationItems, choose_items, share_out, validate
+from training.validation import ValidationItems, ValidationShare, choose_items, share_out, validate
 
 MODEL = Path(__file__).resolve().parents[1] / "tiny_policy.json"
 
@@ -30,7 +30,8 @@ def policy():
 
 
 def losses(policy, items, batch_size):
-    return validate(Accelerator(cpu=True), policy, DataLoader(items, batch_size=batch_size), trunc_t=8)
+    share = ValidationShare(DataLoader(items, batch_size=batch_size), [0] * len(items))
+    return validate(Accelerator(cpu=True), policy, share, trunc_t=8)
 
 
 def test_the_mean_does_not_depend_on_the_batch_size(dataset, policy):
@@ -91,12 +92,12 @@ def test_the_pictures_are_encoded_once_for_all_three_losses(dataset, policy):
 
 
 def test_a_choice_of_items_depends_on_the_seed_alone_and_a_smaller_one_is_part_of_it():
-    few, more = choose_items(50, 10, seed=1), choose_items(50, 20, seed=1)
+    few, more = choose_items([0] * 50, 10, seed=1), choose_items([0] * 50, 20, seed=1)
     assert few == sorted(set(few))
     assert len(few) == 10
     assert set(few) < set(more)
-    assert few != choose_items(50, 10, seed=2)
-    assert choose_items(5, 8, seed=1) == [0, 1, 2, 3, 4]
+    assert few != choose_items([0] * 50, 10, seed=2)
+    assert choose_items([0] * 5, 8, seed=1) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("n", "processes"), [(7, 2), (8, 2), (1, 3), (5, 4)])
@@ -110,8 +111,7 @@ def test_every_process_gets_as_many_items_and_each_item_counts_once(n, processes
 def test_items_that_do_not_count_change_nothing(dataset, policy):
     items = ValidationItems(dataset)
     filled = torch.utils.data.Subset(items, [*range(len(items)), 0, 0])
-    counting = [True] * len(items) + [False] * 2
-    loader = DataLoader(filled, batch_size=4)
-    padded = validate(Accelerator(cpu=True), policy, loader, 8, counting)
+    share = ValidationShare(DataLoader(filled, batch_size=4), [0] * len(items) + [None] * 2)
+    padded = validate(Accelerator(cpu=True), policy, share, 8)
     for tag, loss in losses(policy, items, 4).items():
         assert padded[tag] == pytest.approx(loss, rel=1e-6)
