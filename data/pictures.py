@@ -113,8 +113,9 @@ class PictureReader:
             return self._convert.reformat(frame, format=form)
         matrix = int(frame.colorspace)
         if matrix not in _MATRICES:
+            its = _NO_MATRIX.get(matrix, f"number {matrix}")
             raise UserError(
-                f"{self._name} has the colour matrix {_NO_MATRIX.get(matrix, f'number {matrix}')}, which can't be "
+                f"{self._name} has the colour matrix {its}, which can't be "
                 "converted; encode it again with BT.709"
             )
         full = _is_full(frame)
