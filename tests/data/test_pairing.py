@@ -76,7 +76,7 @@ def recordings(draw):
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(recordings(), st.integers(0, 20))
 def test_no_pair_is_off_by_more_than_a_picture(tmp_path_factory, suffix, made, max_hole):
     pictures, rate = made
