@@ -19,7 +19,7 @@ from data.generation.sources import Entry
 from steve1.cli import UserError
 
 if TYPE_CHECKING:
-    from data.generation.convert import Job
+    from data.generation.worker import Job
 
 MAX_RETRIES = 3  # of an entry whose process died; then it is taken to be the reason
 _PATHS = (
