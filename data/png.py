@@ -10,14 +10,9 @@ import struct
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib  # inflates twice as fast as zlib (benchmarks/loader.py)
 
-try:
-    # ISA-L inflates twice as fast as zlib (benchmarks/loader.py); without it everything works all the same.
-    from isal import isal_zlib as zlib  # type: ignore
-except ImportError:
-    import zlib  # type: ignore
-
-_DAMAGED: Any = zlib.error  # isal's type stubs take it for an instance
+_DAMAGED: Any = isal_zlib.error  # isal's type stubs take it for an instance
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SUB = 1  # each byte is stored as its difference from the pixel to its left
 
@@ -43,7 +38,7 @@ def decode_into(coded: bytes, out: np.ndarray) -> bool:
         place += 12 + length
     size = height * (1 + 3 * width)
     try:
-        rows = zlib.decompress(parts[0] if len(parts) == 1 else b"".join(parts), 15, size)
+        rows = isal_zlib.decompress(parts[0] if len(parts) == 1 else b"".join(parts), 15, size)
     except (_DAMAGED, IndexError):
         return False
     if len(rows) != size:

@@ -6,7 +6,6 @@ work side by side, and a thread each would only take turns.
 
 from __future__ import annotations
 
-import bisect
 import io
 import os
 from collections import deque
@@ -136,7 +135,10 @@ class Undecodable(UserError):
 
     def __init__(self, path: str | os.PathLike, good: int) -> None:
         super().__init__(f"{path}: frame {good} can't be decoded; the file is damaged or truncated")
-        self.good = good
+        self.path, self.good = path, good
+
+    def __reduce__(self) -> tuple:  # from a worker process
+        return type(self), (self.path, self.good)
 
 
 @dataclass
@@ -158,17 +160,21 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
 
 
 class FrameIndex:
-    """Where the frames of a seekable video lie, for reading any slice exactly, whatever its keyframes."""
+    """Where the frames of a seekable video lie, for reading any slice exactly, whatever its keyframes.
+
+    ``size``: (width, height) by the header. 8 bytes a frame are kept.
+    """
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         with opened(path) as container:
             stream = container.streams.video[0]
+            self.size = (stream.width, stream.height)
             entries = _index_entries(stream)
             if entries is None:
                 entries = [(p.pts, p.is_keyframe) for p in packets(container, stream) if p.pts is not None]
-        self._pts = sorted(pts for pts, _ in entries)
-        self._keys = sorted(pts for pts, key in entries if key)
+        self._pts = np.sort(np.array([pts for pts, _ in entries], dtype=np.int64))
+        self._keys = np.sort(np.array([pts for pts, key in entries if key], dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self._pts)
@@ -182,13 +188,13 @@ class FrameIndex:
             return
         if stop > len(self._pts):
             raise Undecodable(self.path, len(self._pts))
-        wanted = self._pts[start:stop]
-        before = bisect.bisect_right(self._keys, wanted[0]) - 1
+        wanted = self._pts[start:stop].tolist()
+        before = int(np.searchsorted(self._keys, wanted[0], side="right")) - 1
         done = 0
         with opened(self.path) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
-            container.seek(self._keys[before] if before >= 0 else self._pts[0], stream=stream)
+            container.seek(int(self._keys[before] if before >= 0 else self._pts[0]), stream=stream)
             reader = PictureReader(stream, self.path)
             for frame in _frames(container, stream):
                 if frame is not None and (frame.pts is None or frame.pts < wanted[done]):
