@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
-from steve1.config import data_root
+from steve1.config import FIRST_EMBED, data_root
 from steve1.flags import (
     add_device_flags,
     add_model_flags,
@@ -365,7 +365,13 @@ def episode_goal(args: argparse.Namespace, folder: Path, frame: int, width: int)
     episode, source = EpisodeStorage(folder), f"--visual_prompt {folder}:{frame}"
     if frame >= len(episode):
         raise UserError(f"{source}: the episode has frames 0 to {len(episode) - 1}")
-    goal = fitting_goal(episode.load_embeds_attn()[frame], source, width)
+    goals = episode.load_goals()
+    for cut in episode.cuts:
+        if cut <= frame < cut + FIRST_EMBED:
+            raise UserError(
+                f"{source}: its 16 frames reach over the episode's cut at {cut}; name one from {cut + FIRST_EMBED} on"
+            )
+    goal = fitting_goal(goals[frame], source, width)
     weights = [path for path in (args.compare_weights, args.in_weights) if path is not None]
     check_made_by(episode.metadata.get("mineclip_hash"), str(folder), weights, args.allow_other_mineclip)
     return goal

@@ -11,9 +11,8 @@ A folder that this project writes holds
     embeds_attn.pkl        MineCLIP embeddings, float32 [T, E], rows 0..14 NaN (no window of 16 frames yet)
     metadata.json          n_frames, fps, frame_format, embed_dim, mineclip_hash, source, tool_version, ...
 
-The layout of the published code is read as well: frames.mp4, actions.pkl (a list of MineRL actions),
-embeds_attn.pkl (15 times None, then (1, 512) arrays) and len.txt. Actions are parsed for the slice asked for
-alone, so no second copy of them is kept.
+The layout of the published code is read as well (data/published_episodes.py). Actions are parsed for the slice
+asked for alone, so no second copy of them is kept.
 """
 
 from __future__ import annotations
@@ -29,8 +28,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data import episode_files as files
+from data import published_episodes as published
 from data.action_lines import BINARY_KEYS, checked_actions, parse_action_lines
-from data.episode_checks import Report, problems, sentence, summed_up
+from data.episode_checks import OtherLength, Report, problems, sentence, summed_up
 from data.episode_files import FRAME_FORMATS, is_ours
 from data.parallel import cores, ordered_map
 from steve1.cli import UserError, count, entry_point, out_of_range, report_all
@@ -76,7 +76,7 @@ class EpisodeStorage:
 
     @property
     def metadata(self) -> dict:
-        """What metadata.json says; for the published layout what can be told without one."""
+        """What metadata.json says; for the published layout also what ours would say."""
         if self._metadata is None:
             self._metadata = files.read_metadata(self.dirpath)
         return self._metadata
@@ -85,6 +85,19 @@ class EpisodeStorage:
     def frame_format(self) -> str:
         """``"png"`` or ``"mp4"``."""
         return self.metadata["frame_format"]
+
+    @property
+    def published(self) -> bool:
+        """Whether the published code laid it down."""
+        return any((self.dirpath / mark).exists() for mark in published.MARKS)
+
+    @property
+    def cuts(self) -> np.ndarray:
+        """Frames at which a new segment begins, because no action could lead over to it: int64 [k], ascending."""
+        try:
+            return files.checked_cuts(self.metadata.get("cuts", []), len(self))
+        except ValueError as error:
+            raise UserError(f"{self.dirpath / 'metadata.json'}: {error}; make the episode again") from None
 
     def load_frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Frames ``start .. stop-1`` (to the end for None): uint8 [n, 128, 128, 3] RGB.
@@ -104,15 +117,11 @@ class EpisodeStorage:
         """MineRL actions of frames ``start .. stop-1``: 23 keys int64 [n], ``camera`` float64 [n, 2] degrees."""
         start, stop = self._slice(start, stop)
         path = self.dirpath / "actions.jsonl"
-        published = self.dirpath / "actions.pkl"
-        if not path.exists() and published.exists():
-            if self._published_actions is None:
-                self._published_actions = files.read_published_actions(published)
-            self._check_count(published, len(self._published_actions["camera"]))
-            return {key: values[start:stop] for key, values in self._published_actions.items()}
-        if self._line_starts is None:
-            self._line_starts = files.line_starts(path)
         starts = self._line_starts
+        if starts is None:
+            if not path.exists() and self.published:
+                return {key: values[start:stop] for key, values in self._pickled_actions().items()}
+            starts = self._line_starts = files.line_starts(path)
         self._check_count(path, len(starts) - 1)
         with open(path, "rb") as file:
             file.seek(starts[start])
@@ -123,7 +132,29 @@ class EpisodeStorage:
 
     def load_embeds_attn(self) -> np.ndarray:
         """MineCLIP embeddings: float32 [T, E]; rows 0..14 are NaN."""
-        return files.read_embeds(self.dirpath / "embeds_attn.pkl", len(self))
+        path = self.dirpath / "embeds_attn.pkl"
+        embeds = files.read_embeds(path)
+        self._check_count(path, len(embeds), "rows")
+        return embeds
+
+    def load_goals(self) -> np.ndarray:
+        """Embeddings that may serve as goals, float32 [T, E]: NaN at the first 15 frames of each segment.
+
+        An embedding is of the 16 frames up to its own; there they reach over a cut, or before the episode, and
+        would show what did not lead here. Raises UserError, which names the frame, where any other is not finite.
+        """
+        embeds = self.load_embeds_attn()
+        bad = np.flatnonzero(~np.isfinite(embeds[FIRST_EMBED:]).all(axis=1)) + FIRST_EMBED
+        if len(bad):
+            row = embeds[bad[0]]
+            what = "NaN" if np.isnan(row).any() else "infinite numbers"
+            raise UserError(
+                f"{self.dirpath / 'embeds_attn.pkl'}, frame {bad[0]}: the embedding holds {what} ({len(bad):,} of "
+                f"{len(embeds):,} do not serve as goals); make the episode again, or leave it out"
+            )
+        for cut in self.cuts:
+            embeds[cut : cut + FIRST_EMBED] = np.nan
+        return embeds
 
     def validate(self, deep: bool = False) -> list[str]:
         """Check every file against every other; return the problems, one sentence each.
@@ -148,12 +179,25 @@ class EpisodeStorage:
             writer.finish(actions, embeds, metadata)
         return EpisodeStorage(dirpath)
 
+    def _pickled_actions(self) -> dict[str, np.ndarray]:
+        if self._published_actions is None:
+            path = self.dirpath / "actions.pkl"
+            actions = published.read_actions(path)
+            self._check_count(path, len(actions["camera"]))
+            self._published_actions = actions
+        return self._published_actions
+
     def _video(self) -> FrameIndex:
         if self._frame_index is None:
             from data.video import FrameIndex
 
             index = FrameIndex(self.dirpath / "frames.mp4")
             self._check_count(index.path, len(index))
+            if index.size != (FRAME_SIZE, FRAME_SIZE) and not self.published:
+                raise UserError(
+                    f"{index.path} is {index.size[0]}x{index.size[1]}, but stored frames are 128x128; make the episode "
+                    "again"
+                )
             self._frame_index = index
         return self._frame_index
 
@@ -164,10 +208,11 @@ class EpisodeStorage:
             raise ValueError(f"{self.dirpath}: frames {start} to {stop} were asked for, but it has {n}")
         return start, stop
 
-    def _check_count(self, path: Path, n: int) -> None:
+    def _check_count(self, path: Path, n: int, what: str = "frames") -> None:
         if n != len(self):
-            raise UserError(
-                f"{path} has {n:,} frames, but the episode should have {len(self):,}; make the episode again"
+            remedy = " by len.txt; fetch the episode again" if self.published else "; make the episode again"
+            raise OtherLength(
+                n, f"{path} has {n:,} {what}, but the episode should have {len(self):,}{remedy}"
             )
 
 
@@ -224,7 +269,8 @@ class EpisodeWriter:
             actions: arrays [T] of 0 and 1 by MineRL's names (absent ones are not pressed), and ``camera``
                 [T, 2] in degrees, which is kept exactly.
             embeds: float [T, E]; the first 15 rows are stored as NaN whatever they hold.
-            metadata: anything that JSON holds; ``mineclip_hash`` and ``source`` belong here.
+            metadata: anything that JSON holds; ``mineclip_hash`` and ``source`` belong here, and ``cuts``, frame
+                numbers, where new segments begin.
 
         Raises ValueError when the lengths differ or values are out of range.
         """
@@ -233,6 +279,7 @@ class EpisodeWriter:
         if embeds.ndim != 2 or len(embeds) != self.n_frames:
             raise ValueError(f"embeds are {embeds.shape}; {self.n_frames} frames need ({self.n_frames}, E)")
         embeds[:FIRST_EMBED] = np.nan
+        files.checked_cuts(metadata.get("cuts", []), self.n_frames)
         self._opened_sink().close()
         files.write_actions(self._folder / "actions.jsonl", buttons, camera)
         dump_pickle(embeds, self._folder / "embeds_attn.pkl")

@@ -14,7 +14,18 @@ import numpy as np
 
 from data import episode_files as files
 from steve1.cli import UserError
-from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE
+from steve1.config import FIRST_EMBED, FPS
+
+
+class OtherLength(UserError):
+    """A file holds ``n`` frames, and the episode has another number of them."""
+
+    def __init__(self, n: int, message: str) -> None:
+        super().__init__(message)
+        self.n = n
+
+    def __reduce__(self) -> tuple:  # from a worker process
+        return type(self), (self.n, str(self))
 
 
 class Episode(Protocol):
@@ -27,6 +38,12 @@ class Episode(Protocol):
 
     @property
     def frame_format(self) -> str: ...
+
+    @property
+    def published(self) -> bool: ...
+
+    @property
+    def cuts(self) -> np.ndarray: ...
 
     def __len__(self) -> int: ...
 
@@ -53,23 +70,36 @@ def problems(episode: Episode, deep: bool) -> list[str]:
     """What is wrong with an episode, one sentence each; ``deep`` decodes every frame."""
     try:
         n = len(episode)
-    except UserError as error:
-        return [str(error)]
+    except (UserError, OSError) as error:
+        return [sentence(error)]
     found = []
     if n == 0:
         found.append("metadata says 0 frames; remove the episode")
     if episode.metadata.get("fps", FPS) != FPS:
         found.append(f"metadata says {episode.metadata['fps']} frames a second; episodes have {FPS}")
-    found += _check_frames(episode, n, deep)
-    found += _attempt(episode.load_actions)
-    found += _attempt(lambda: _check_embeds(episode))
-    return found
+    lengths: list[OtherLength] = []
+    found += _attempt(lambda: episode.cuts)
+    found += _check_frames(episode, n, deep, lengths)
+    found += _attempt(episode.load_actions, lengths)
+    found += _attempt(lambda: _check_embeds(episode), lengths)
+    if len(lengths) == 3 and len({other.n for other in lengths}) == 1:
+        says = "len.txt" if episode.published else "metadata.json"
+        return [
+            *found,
+            f"{says} says {n:,} frames, but frames, actions and embeddings are {lengths[0].n:,} each",
+        ]
+    return found + [str(other) for other in lengths]
 
 
-def _attempt(check: Callable[[], object]) -> list[str]:
-    """What ``check`` returns when that is a list of problems, and what it raises."""
+def _attempt(check: Callable[[], object], lengths: list[OtherLength] | None = None) -> list[str]:
+    """What ``check`` returns when that is a list of problems, and what it raises; ``lengths`` gets its kind."""
     try:
         result = check()
+    except OtherLength as error:
+        if lengths is None:
+            return [str(error)]
+        lengths.append(error)
+        return []
     except (UserError, OSError) as error:
         return [sentence(error)]
     return result if isinstance(result, list) else []
@@ -96,7 +126,7 @@ def _check_embeds(episode: Episode) -> list[str]:
     return found
 
 
-def _check_frames(episode: Episode, n: int, deep: bool) -> list[str]:
+def _check_frames(episode: Episode, n: int, deep: bool, lengths: list[OtherLength]) -> list[str]:
     folder, form = episode.dirpath, episode.frame_format
     other = files.frames_path(folder, "mp4" if form == "png" else "png")
     found = []
@@ -106,9 +136,13 @@ def _check_frames(episode: Episode, n: int, deep: bool) -> list[str]:
         )
     if (folder / files.CONVERTING).exists():
         found.append(f"a conversion was broken off; convert to {form} to remove {files.CONVERTING}")
-    listed = _check_pngs(folder, n) if form == "png" else _attempt(lambda: _check_video(episode))
+    listed = (
+        _check_pngs(folder, n)
+        if form == "png"
+        else _attempt(partial(episode.load_frames, 0, min(1, n)), lengths)
+    )
     found += listed
-    if deep and not listed:
+    if deep and not listed and not lengths:
         for start in range(0, n, 256):
             wrong = _attempt(partial(episode.load_frames, start, min(start + 256, n)))
             if wrong:
@@ -133,17 +167,6 @@ def _check_pngs(folder: Path, n: int) -> list[str]:
     if empty:
         found.append(f"{len(empty):,} frames are empty files, the first being frames/{empty[0]}")
     return found
-
-
-def _check_video(episode: Episode) -> list[str]:
-    from data.video import video_info
-
-    path = episode.dirpath / "frames.mp4"
-    info = video_info(path)
-    episode.load_frames(0, min(1, len(episode)))
-    if episode.dirpath.joinpath("metadata.json").exists() and (info.width, info.height) != (FRAME_SIZE,) * 2:
-        return [f"frames.mp4 is {info.width}x{info.height}, but stored frames are 128x128"]
-    return []
 
 
 def summed_up(reports: Sequence[Report], convert: str | None = None) -> str:

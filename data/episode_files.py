@@ -1,7 +1,11 @@
-"""Reading and writing the single files of an episode's folder. For data/EpisodeStorage.py alone."""
+"""Reading and writing the single files of an episode's folder. For data/EpisodeStorage.py alone.
+
+What is peculiar to the published layout is in data/published_episodes.py.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -11,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from data.action_lines import BINARY_KEYS, as_dict, checked_actions
+from data import published_episodes as published
+from data.action_lines import BINARY_KEYS
 from steve1.cli import UserError
-from steve1.config import FIRST_EMBED, FPS, FRAME_SIZE
+from steve1.config import FRAME_SIZE
 from steve1.safe_pickle import load_pickle
 
 FRAME_FORMATS = ("png", "mp4")
 CONVERTING = ".converting"  # within an episode: frames in another format, on their way
 # What makes a folder an episode, whole or damaged.
-MARKS = ("metadata.json", "len.txt", "actions.jsonl", "actions.pkl")
+MARKS = ("metadata.json", "actions.jsonl", *published.MARKS)
 
 
 def png_path(folder: Path, index: int) -> str:
@@ -96,9 +101,12 @@ def read_png(path: str, out: np.ndarray) -> None:
         return
     import cv2
 
-    image = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR) if coded else None
+    try:
+        image = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR) if coded else None
+    except cv2.error:  # a header that claims an impossible size
+        image = None
     if image is None:
-        raise UserError(f"{path} is not a readable PNG; the episode is damaged, convert the recording again")
+        raise UserError(f"{path} is not a readable PNG; the episode is damaged, make it again")
     if image.shape != out.shape:
         raise UserError(
             f"{path} is {image.shape[1]}x{image.shape[0]}, but stored frames are 128x128; "
@@ -108,39 +116,47 @@ def read_png(path: str, out: np.ndarray) -> None:
 
 
 def read_metadata(folder: Path) -> dict:
-    """metadata.json checked, or what len.txt and the folder tell of the published layout."""
+    """metadata.json checked; of the published layout what can be told, beside what its own metadata.json says."""
     path = folder / "metadata.json"
+    said = _read_json(path)
+    if published.is_published(folder, said):
+        return published.metadata(folder, said or {})
+    if said is None:
+        raise UserError(
+            f"{folder} is no episode: it has neither metadata.json nor len.txt; check the path, "
+            "or convert the recording again"
+        )
+    n_frames = said.get("n_frames")
+    if not isinstance(n_frames, int) or isinstance(n_frames, bool) or n_frames < 0:
+        raise UserError(f"{path} does not say n_frames as a whole number; convert the recording again")
+    if said.get("frame_format") not in FRAME_FORMATS:
+        raise UserError(f"{path} says neither png nor mp4 as frame_format; convert the recording again")
+    return said
+
+
+def _read_json(path: Path) -> dict | None:
+    """The object that a file holds; None where there is no file."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        content = None
-    if content is not None:
-        try:
-            metadata = json.loads(content.decode("utf-8"))
-        except ValueError as error:
-            raise UserError(f"{path} is not JSON ({error}); convert the recording again") from None
-        n_frames = metadata.get("n_frames") if isinstance(metadata, dict) else None
-        if not isinstance(n_frames, int) or isinstance(n_frames, bool) or n_frames < 0:
-            raise UserError(f"{path} does not say n_frames as a whole number; convert the recording again")
-        if metadata.get("frame_format") not in FRAME_FORMATS:
-            raise UserError(f"{path} says neither png nor mp4 as frame_format; convert the recording again")
-        return metadata
-    path = folder / "len.txt"
-    if path.exists():
-        text = path.read_text(encoding="utf-8", errors="replace").strip()
-        if not text.isascii() or not text.isdigit():
-            raise UserError(f"{path} holds {text[:20]!r}, not a number of frames; fetch the episode again")
-        return {
-            "n_frames": int(text),
-            "fps": FPS,
-            "frame_format": "png" if (folder / "frames").is_dir() else "mp4",
-            "source": "an episode of the published code",
-            "mineclip_hash": None,
-        }
-    raise UserError(
-        f"{folder} is no episode: it has neither metadata.json nor len.txt; check the path, "
-        "or convert the recording again"
-    )
+        return None
+    try:
+        said = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON ({str(error)[:100]}); make or fetch the episode again") from None
+    if not isinstance(said, dict):
+        raise UserError(f"{path} holds no JSON object {{...}}; make or fetch the episode again")
+    return said
+
+
+def checked_cuts(cuts: Any, n: int) -> np.ndarray:
+    """``metadata["cuts"]`` of an episode of ``n`` frames as int64 [k]; ValueError where it is anything else."""
+    fine = isinstance(cuts, list) and all(isinstance(c, int) and not isinstance(c, bool) for c in cuts)
+    if not fine or any(a >= b for a, b in itertools.pairwise([0, *cuts, n])):
+        raise ValueError(
+            f"cuts must be ascending frame numbers between 1 and {n - 1:,}, not {str(cuts)[:60]}"
+        )
+    return np.array(cuts, dtype=np.int64)
 
 
 def write_actions(path: Path, buttons: np.ndarray, camera: np.ndarray) -> None:
@@ -160,55 +176,18 @@ def line_starts(path: Path) -> np.ndarray:
     return np.concatenate(([0], ends)).astype(np.int64)
 
 
-def read_published_actions(path: Path) -> dict[str, np.ndarray]:
-    """actions.pkl of the published code, a list of MineRL action dicts, as arrays [n]."""
-    content = load_pickle(path)
-    try:
-        keys = BINARY_KEYS
-        columns = {key: [_plain(frame.get(key, 0)) for frame in content] for key in keys}
-        camera = np.array([np.asarray(frame["camera"], dtype=np.float64).reshape(2) for frame in content])
-        buttons, camera = checked_actions({**columns, "camera": camera.reshape(-1, 2)}, len(content))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a list of MineRL actions ({str(error)[:100]}); fetch the episode again"
-        ) from None
-    return as_dict(buttons, camera)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.ndarray) else value
-
-
-def read_embeds(path: Path, n: int) -> np.ndarray:
-    """embeds_attn.pkl, ours or published, as float32 [n, E] with NaN where there is no embedding."""
+def read_embeds(path: Path) -> np.ndarray:
+    """embeds_attn.pkl, ours or published, as float32 [T, E] with NaN where there is no embedding."""
     content = load_pickle(path)
     try:
         if isinstance(content, list):
-            content = _stack_rows(content)
+            content = published.stack_rows(content)
         embeds = np.asarray(content)
         if embeds.ndim != 2 or embeds.dtype.kind != "f":
             raise ValueError(f"it is {embeds.dtype} {embeds.shape}")
     except (TypeError, ValueError) as error:
         raise UserError(f"{path} does not hold embeddings [T, E] ({error}); make the episode again") from None
-    if len(embeds) != n:
-        raise UserError(
-            f"{path} has {len(embeds):,} rows, but the episode has {n:,} frames; make the episode again"
-        )
     return embeds.astype(np.float32, copy=False)
-
-
-def _stack_rows(rows: list) -> np.ndarray:
-    known = [np.asarray(row, dtype=np.float32).reshape(-1) for row in rows if row is not None]
-    width = known[0].shape[0] if known else 0
-    out = np.full((len(rows), width), np.nan, dtype=np.float32)
-    places = [i for i, row in enumerate(rows) if row is not None]
-    if any(row.shape != (width,) for row in known):
-        raise ValueError("its rows differ in width")
-    if known:
-        out[places] = known
-    if any(i >= FIRST_EMBED for i in set(range(len(rows))) - set(places)):
-        raise ValueError(f"rows after the first {FIRST_EMBED} are None")
-    return out
 
 
 def is_episode(folder: str | os.PathLike) -> bool:
@@ -217,7 +196,9 @@ def is_episode(folder: str | os.PathLike) -> bool:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a folder may be replaced by an episode: an empty one, or one with our metadata."""
+    """Whether a folder may be replaced by an episode: an empty one, or an episode that was not laid down elsewhere."""
+    if any((folder / mark).exists() for mark in published.MARKS):
+        return False
     return (folder / "metadata.json").is_file() or (folder.is_dir() and not any(folder.iterdir()))
 
 

@@ -7,8 +7,11 @@ depend on the number of workers, and a resumed run sees what an unbroken one wou
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import os
+import traceback
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from data.EpisodeStorage import EpisodeStorage
+from data.loader_errors import explained
 from data.mixture import Group, mixed_order
 from steve1.cli import UserError
-from steve1.config import FIRST_EMBED
+from steve1.config import FIRST_EMBED, FRAME_SIZE
 from steve1.files import read_text
 from steve1.streams import numpy_stream
 from steve1.vpt.actions import env_to_agent, stored
@@ -26,12 +30,32 @@ from steve1.vpt.actions import env_to_agent, stored
 Item = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]
 
 
-def sample_goals(length: int, minimum: int, maximum: int, rng: np.random.Generator) -> np.ndarray:
+def sample_goals(
+    length: int, minimum: int, maximum: int, rng: np.random.Generator, cuts: Sequence[int] | np.ndarray = ()
+) -> np.ndarray:
     """Draw an episode's goal frames, int64 [n], ascending, the last one being ``length - 1``.
 
     From frame 0 onward the gaps are uniform over the integers [minimum, maximum); where fewer than
     ``minimum`` frames would remain after a goal, the episode's last frame takes its place and ends it.
+
+    ``cuts`` are the frames, ascending, at which a new segment begins. Each segment is drawn for by itself, as an
+    episode would be, so the last frame of each is a goal and no frame's goal lies beyond a cut. After a cut goals
+    begin with the 16th frame, whose embedding is the first that shows nothing of before; in a segment that has none
+    the last frame is the only goal.
     """
+    if not len(cuts):
+        return _segment_goals(length, minimum, maximum, rng)
+    edges = [0, *(int(cut) for cut in cuts), length]
+    parts = []
+    for begin, end in itertools.pairwise(edges):
+        goals = begin + _segment_goals(end - begin, minimum, maximum, rng)
+        own = goals >= begin + FIRST_EMBED if begin else goals >= 0
+        own[-1] = True
+        parts.append(goals[own])
+    return np.concatenate(parts)
+
+
+def _segment_goals(length: int, minimum: int, maximum: int, rng: np.random.Generator) -> np.ndarray:
     gaps = rng.integers(minimum, maximum, size=length // minimum + 1)
     goals = np.cumsum(gaps)
     return np.append(goals[goals <= length - 1 - minimum], length - 1)
@@ -53,6 +77,8 @@ class MinecraftDataset:
     ``dataset[i]`` and ``dataset[epoch, i]`` return ``(obs, actions, firsts)``, numpy arrays:
     ``obs = {"img": uint8 [T, H, W, 3], "mineclip_embed": float32 [T, E]}``,
     ``actions = {"buttons": int64 [T], "camera": int64 [T]}``, ``firsts``: bool [T], true at the first frame.
+    Goals don't cross an episode's cuts; a frame whose segment is too short for an embedding of its own has zeros, no
+    goal.
     An integer alone means epoch 0; validation uses that with ``p_uncond=0``, which fixes its goals.
 
     Attributes:
@@ -65,7 +91,9 @@ class MinecraftDataset:
         p_uncond: probability that all goals of an item are zeros. img_size: (height, width) that frames are
             resized to by ``cv2.INTER_LINEAR``, as the agent does; None keeps the stored 128x128.
 
-    Raises :class:`~steve1.cli.UserError` for impossible values, a missing folder, or when no episode is left.
+    Raises :class:`~steve1.cli.UserError` for impossible values, a missing folder, or when no episode is left; an
+    item raises it, naming the episode, where a file is missing or damaged, an embedding is not finite, or embeddings
+    are of another width than the first episode's.
     """
 
     def __init__(
@@ -120,6 +148,10 @@ class MinecraftDataset:
         epoch, item = index if isinstance(index, tuple) else (0, index)
         if not 0 <= item < len(self.chunks):
             raise IndexError(f"item {item} of {len(self.chunks)}")
+        with _named(self.episode_dirs[self.chunks[item][0]]):
+            return self._item(epoch, item)
+
+    def _item(self, epoch: int, item: int) -> Item:
         number, start = self.chunks[item]
         episode = self._episode(number)
         unconditional, goals = self._draw(epoch, item)
@@ -129,18 +161,21 @@ class MinecraftDataset:
         firsts = np.zeros(self.T, dtype=bool)
         firsts[0] = True
         img = _resized(episode.load_frames(start, start + self.T), self.img_size)
-        actions = {
-            name: values[start : start + self.T].astype(np.int64)
-            for name, values in self._actions(number).items()
-        }
+        actions = self._actions(number, start)
         return {"img": img, "mineclip_embed": embeds}, actions, firsts
 
-    @property
+    @functools.cached_property
     def embed_dim(self) -> int:
         """The width E of the goal embeddings, as the first episode's metadata or embeddings say."""
         episode = self._episode(self.chunks[0][0])
         width = episode.metadata.get("embed_dim")
-        return int(width) if width else episode.load_embeds_attn().shape[1]
+        return width if isinstance(width, int) and width > 0 else episode.load_embeds_attn().shape[1]
+
+    @property
+    def item_bytes(self) -> int:
+        """What one item takes in memory: pictures, embeddings, actions and firsts."""
+        height, width = self.img_size or (FRAME_SIZE, FRAME_SIZE)
+        return self.T * (height * width * 3 + 4 * self.embed_dim + 2 * 8 + 1)
 
     def goals(self, item: int, epoch: int = 0) -> np.ndarray:
         """Return the goal frame of each of an item's frames, int64 [T], as ``dataset[epoch, item]`` uses them."""
@@ -148,37 +183,68 @@ class MinecraftDataset:
 
     def goal_embeds(self, item: int, epoch: int = 0) -> np.ndarray:
         """Return an item's goal embeddings alone, float32 [T, E], never dropped out."""
-        return self._embeds(self.chunks[item][0], self.goals(item, epoch))
+        with _named(self.episode_dirs[self.chunks[item][0]]):
+            return self._embeds(self.chunks[item][0], self.goals(item, epoch))
 
     def _draw(self, epoch: int, item: int) -> tuple[bool, np.ndarray]:
         """All that is random in an item: whether its goals are dropped, and each frame's goal, int64 [T]."""
         number, start = self.chunks[item]
         rng = numpy_stream(self.seed, epoch, item)
         unconditional = bool(rng.random() < self.p_uncond)
-        goals = sample_goals(len(self._episode(number)), self.min_btwn_goals, self.max_btwn_goals, rng)
+        episode = self._episode(number)
+        goals = sample_goals(len(episode), self.min_btwn_goals, self.max_btwn_goals, rng, episode.cuts)
         return unconditional, goal_of_each_frame(goals, start, self.T)
 
     def _embeds(self, number: int, goals: np.ndarray) -> np.ndarray:
-        embeds = self._episode(number).load_embeds_attn()[goals]  # [T, E]
-        assert not np.isnan(embeds).any(), f"{self.episode_dirs[number]}: a goal's embedding is NaN"
-        return embeds.astype(np.float32, copy=False)
+        embeds = self._episode(number).load_goals()[goals]  # [T, E]
+        if embeds.shape[1] != self.embed_dim:
+            raise UserError(
+                f"the embeddings of {self.episode_dirs[number]} are {embeds.shape[1]} wide, and those of "
+                f"{self.episode_dirs[self.chunks[0][0]]} {self.embed_dim}; make a sampling of one kind"
+            )
+        embeds[np.isnan(embeds[:, 0])] = 0
+        return embeds
 
     def __getstate__(self) -> dict:
         # Workers that are sent a pickle open what they need themselves.
-        return {**self.__dict__, "_episodes": {}, "_agent_actions": {}}
+        kept = {name: value for name, value in self.__dict__.items() if name != "embed_dim"}
+        return {**kept, "_episodes": {}, "_agent_actions": {}}
 
     def _episode(self, number: int) -> EpisodeStorage:
         if number not in self._episodes:
             self._episodes[number] = EpisodeStorage(self.episode_dirs[number])
         return self._episodes[number]
 
-    def _actions(self, number: int) -> dict[str, np.ndarray]:
-        """The whole episode's joint actions, computed once; three bytes a frame."""
+    def _actions(self, number: int, start: int) -> dict[str, np.ndarray]:
+        """The joint actions of the T frames from ``start`` on, int64 [T] each."""
+        episode, stop = self._episode(number), start + self.T
+        if not episode.published:
+            return env_to_agent(episode.load_actions(start, stop))
+        # A pickled list can only be read whole, so it is kept, in its smallest form: three bytes a frame.
         if number not in self._agent_actions:
-            # Not through self._episode, which would keep the actions of published episodes in their large form.
             env_actions = EpisodeStorage(self.episode_dirs[number]).load_actions()
             self._agent_actions[number] = stored(env_to_agent(env_actions))
-        return self._agent_actions[number]
+        kept = self._agent_actions[number]
+        return {name: values[start:stop].astype(np.int64) for name, values in kept.items()}
+
+
+@contextlib.contextmanager
+def _named(folder: str) -> Iterator[None]:
+    """Name the episode and file in what reading them raises.
+
+    torch's workers hand over an error's class and its text alone, so that is all it may consist of.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        path = error.filename or folder
+        what = "is missing" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+        raise UserError(
+            f"{path} {what}; make the episode again, or leave it out of the sampling (data/EpisodeStorage.py "
+            f"--validate {folder} says what else is wrong with it)"
+        ) from None
 
 
 def _resized(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
@@ -264,12 +330,19 @@ class ItemSampler:
 def batches(loader: Iterable[Any]) -> Generator[Any, None, None]:
     """The batches of a torch DataLoader; closing this iterator ends the loader's workers.
 
-    A worker's :class:`~steve1.cli.UserError` comes wrapped in its traceback; here it is the sentence alone.
+    A worker's :class:`~steve1.cli.UserError` comes wrapped in its traceback; here it is the sentence alone. A lost
+    worker is one too, where it is noticed here (data/loader_errors.py).
     """
+    failed = None
     try:
-        yield from loader
+        with explained():
+            yield from loader
     except UserError as error:
-        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+        # What was raised refers to itself and to the loader, whose workers would wait until it is collected.
+        traceback.clear_frames(error.__traceback__)
+        failed = str(error).rpartition("UserError: ")[2].strip()
+    if failed is not None:
+        raise UserError(failed)
 
 
 def load_sampling(sampling_dir: str | os.PathLike, name: str) -> tuple[list[str], list[str]]:

@@ -106,7 +106,7 @@ class RecordingPiece:
             "recorded_frames": actions.n_lines,
             "warnings": [printable(warning) for warning in its.warnings],
             "resampled_to_20_hz": its.pairing["resampled"],
-            "cuts": its.cuts,
+            "cuts": [cut for cut in its.cuts if cut < n],
             "pairing": its.pairing,
             "decoder": its.decoder,
         }

@@ -192,6 +192,8 @@ def _moments(
     lost: Counter,
 ):
     """Yield (label, moments, their embeddings [n, E]), counting in ``lost`` the labels that give none."""
+    import numpy as np
+
     from data.EpisodeStorage import EpisodeStorage
     from data.text_alignment.pairs import check_mineclip
 
@@ -203,7 +205,7 @@ def _moments(
         if loaded is None or loaded[0] != label.episode:
             episode = EpisodeStorage(episodes[label.episode])
             check_mineclip(episode, mineclip_hash, args.mineclip_weights, args.allow_other_mineclip)
-            loaded = label.episode, episode.load_embeds_attn()
+            loaded = label.episode, episode.load_goals()
             if loaded[1].shape[1] != width:
                 raise UserError(
                     f"{episodes[label.episode]} has embeddings of width {loaded[1].shape[1]}, {args.mineclip_weights} "
@@ -211,7 +213,7 @@ def _moments(
                 )
         embeds = loaded[1]
         moments = draw_moments(label, len(embeds), args.pairs_per_segment, args.min_offset, args.seed)
-        moments = [t for t in moments if t >= FIRST_EMBED]
+        moments = [t for t in moments if not np.isnan(embeds[t, 0])]
         if moments:
             yield label, moments, embeds[moments]
         else:

@@ -106,7 +106,7 @@ def _embeds(
     for path in tqdm(folders, "mining", unit=" episodes", leave=False, disable=None):
         episode = EpisodeStorage(path)
         check_mineclip(episode, mineclip_hash, args.mineclip_weights, args.allow_other_mineclip)
-        embeds = episode.load_embeds_attn()
+        embeds = episode.load_goals()
         if len(embeds) > FIRST_EMBED:
             if embeds.shape[1] != width:
                 raise UserError(

@@ -74,7 +74,8 @@ def mine(
     """The best ``top_k`` moments for each of K texts, best first.
 
     Args:
-        episodes: paths and their embeddings [T, E] (rows 0..14 are not looked at), one at a time in memory.
+        episodes: paths and their embeddings [T, E] (rows 0..14, and those that are NaN, are not looked at), one at a
+            time in memory.
         texts: embeddings [K, E].
         min_distance: frames between two picks of one instruction in one episode, at least.
         max_per_episode: picks of one instruction in one episode, at most; 0 for any number.
@@ -87,6 +88,7 @@ def mine(
     for path, embeds in episodes:
         similarity = cosines(embeds[FIRST_EMBED:], texts)
         scores = similarity if temperature is None else relative(similarity, temperature)
+        scores = np.where(np.isnan(similarity), -np.inf, scores)
         for k, kept in enumerate(picks):
             kept += _of_episode(k, path, embeds, scores[:, k], similarity[:, k], most, min_distance)
             kept.sort(key=lambda pick: pick.order)

@@ -39,6 +39,11 @@ def check_mineclip(
 ) -> None:
     """Raise UserError, naming both, where an episode was embedded by another MineCLIP than the texts are."""
     theirs = episode.metadata.get("mineclip_hash")
+    if theirs is None and not allow_other:
+        raise UserError(
+            f"{episode.dirpath} does not say which MineCLIP embedded it (published episodes don't); if it was "
+            f"{weights}, give --allow_other_mineclip"
+        )
     if theirs != mineclip_hash and not allow_other:
         raise UserError(
             f"{episode.dirpath} was embedded by the MineCLIP with the hash {theirs}, but {weights} has "
