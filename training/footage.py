@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.parallel import ordered_map
 from data.text_alignment.labels import Label
 from steve1.cli import UserError
 
@@ -77,8 +78,7 @@ def read_clips(
     segments: list[Segment] = []
     problems: list[str] = []
     first = cut = short = 0
-    with _executor(workers, len(jobs)) as pool:
-        results = map(_read, jobs) if pool is None else pool.map(_read, jobs)
+    with contextlib.closing(ordered_map(_read, jobs, workers, "--num_workers")) as results:
         bar = tqdm(results, "reading", len(jobs), unit=" episodes", disable=None, leave=False)
         for name, (pieces, warnings) in zip(by_name, bar, strict=True):
             problems += warnings
@@ -121,23 +121,6 @@ def hold_out(meanings_of: Mapping[str, set[int]], share: float, seed: int) -> se
         if set().union(*(meanings_of[name] for name in rest)) == everything:
             held.update(sessions[session])
     return held
-
-
-class _NoPool:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def _executor(workers: int, jobs: int) -> Executor | _NoPool:
-    if min(workers, jobs) < 2:
-        return _NoPool()
-    import multiprocessing
-
-    # Forking after torch has started threads may hang.
-    return ProcessPoolExecutor(min(workers, jobs), multiprocessing.get_context("spawn"))
 
 
 def _read(job: tuple[Source, list[tuple[int, int]], int, int]) -> tuple[list[np.ndarray], list[str]]:

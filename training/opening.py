@@ -80,6 +80,9 @@ def description(run: Run) -> Iterator[str]:
             f"Every validation looks at the same {len(data.val_items)} of {len(data.validation)} items, chosen by "
             f"--seed, so as to take {args.val_share:.0%} of the time at most; --val_share 0 takes all"
         )
+    note = data.shared_memory_note()
+    if note is not None:
+        yield note
     yield run.trained
     if not args.in_weights:
         yield "No --in_weights: the policy starts from random weights"

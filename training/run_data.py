@@ -12,6 +12,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Subset
 
 from data.EpisodeStorage import EpisodeStorage
+from data.loader_errors import machine_processes, shared_memory_note
 from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_sampling
 from data.mixture import load_mixture
 from steve1.checkpoints import read_metadata
@@ -69,7 +70,22 @@ class RunData:
             owners = self.mixture.owners(held_out) if self.mixture else [0] * len(held_out)
             self._val_owners = [owners[item] for item in self.validation.items]
             self.choose_validation(len(self.validation))
+            if held_out.embed_dim != self.items.embed_dim:
+                raise UserError(
+                    f"the embeddings of the episodes to train on are {self.items.embed_dim} wide "
+                    f"({train_dirs[0]}), and those to validate on {held_out.embed_dim} ({val_dirs[0]}); make a "
+                    "sampling of one kind"
+                )
         self._check_best_by(args.best_by)
+
+    def shared_memory_note(self) -> str | None:
+        """A sentence where this machine's shared memory will not hold what the workers load ahead; else None."""
+        return shared_memory_note(
+            self.items.item_bytes * self._args.batch_size,
+            self._args.num_workers,
+            loaders=1 if self.validation is None else 2,
+            processes=machine_processes(),
+        )
 
     def choose_validation(self, wanted: int) -> None:
         """Validate on so many of the validation items, chosen by the seed."""

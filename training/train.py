@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import torch
 
+    from data.loader_errors import explained
     from training.run import Run
 
     try:
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise SystemExit(1) from None
         raise
     try:
-        train(run)
+        with explained():
+            train(run)
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"the GPU's memory is full ({str(error).partition('.')[0]}); add --gradient_checkpointing, or halve "

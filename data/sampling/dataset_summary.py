@@ -57,10 +57,11 @@ def text_table(title: str, summary: dict[str, Any]) -> str:
     known = ", ".join(value[:12] for value in embeddings["mineclip_hashes"]) or "unknown"
     lines.append(f"    made by MineCLIP {known}")
     if embeddings["not_finite"]:
-        share = embeddings["not_finite_share"]
+        share, first = embeddings["not_finite_share"], embeddings["first_not_finite"]
         lines.append(
-            f"    {embeddings['not_finite']:,} rows are not finite ({share:.2%}): convert those episodes again"
+            f"    {embeddings['not_finite']:,} rows are not finite ({share:.2%}): make those episodes again"
         )
+        lines.append(f"      the first: frame {first['frame']} of {first['episode']}")
     return "\n".join(lines)
 
 

@@ -44,7 +44,7 @@ class Part:
     bins: np.ndarray  # int64 [2, 11]
     still: int
     width: int
-    not_finite: int
+    not_finite: list[int]  # frames from 15 on
     norm: (
         np.ndarray
     )  # float64 [5]: number of finite rows, sum and sum of squares of their norms, least, greatest
@@ -63,8 +63,9 @@ def summarize(
 
     Embeddings: ``norm`` over rows from 15 on; mean ``cosine`` of ``neighbours`` (one frame apart), of random
     pairs from the ``same_episode`` and from an ``other_episode`` (0 where there are none); ``not_finite`` rows
-    from 15 on, of which there should be none, and their share. ``entropy``: of the histograms of joint buttons
-    and joint camera actions, nats a frame; their sum is the loss of the best policy that ignores the picture and
+    from 15 on, of which there should be none, their share, and where the first of them is. ``entropy``: of the
+    histograms of joint buttons and joint camera actions, nats a frame; their sum is the loss of the best policy that
+    ignores the picture and
     the goal. ``histograms``: (edges, counts) of episode lengths, norms and cosines.
 
     Raises :class:`~steve1.cli.UserError` for an episode that can't be read.
@@ -76,8 +77,11 @@ def summarize(
     parts = ordered_map(work, list(enumerate(e.path for e in episodes)), workers)
     hidden = None if progress else True
     total = _Total()
-    for part in tqdm(parts, total=len(episodes), unit="episode", disable=hidden, mininterval=0.5):
+    bar = tqdm(parts, total=len(episodes), unit="episode", disable=hidden, mininterval=0.5)
+    for episode, part in zip(episodes, bar, strict=True):
         total.add(part)
+        if part.not_finite and total.first_not_finite is None:
+            total.first_not_finite = {"episode": episode.path, "frame": part.not_finite[0]}
     frames = sum(episode.frames for episode in episodes)
     lengths = [episode.frames for episode in episodes]
     cosine, cosine_counts = total.cosines(numpy_stream(seed, len(episodes)))
@@ -100,6 +104,7 @@ def summarize(
             "width": sorted(total.widths),
             "mineclip_hashes": sorted({e.mineclip_hash for e in episodes if e.mineclip_hash}),
             "not_finite": total.not_finite,
+            "first_not_finite": total.first_not_finite,
             "not_finite_share": total.not_finite / rows if rows else 0.0,
             "norm": {
                 "mean": norm_mean,
@@ -147,7 +152,7 @@ def _part(seed: int, n_kept: int, numbered: tuple[int, str]) -> Part:
         bins=np.stack([np.bincount(moved[:, axis], minlength=CAMERA_BINS) for axis in (0, 1)]),
         still=int((~held.any(axis=1) & (moved == CAMERA_NULL_BIN).all(axis=1)).sum()),
         width=embeds.shape[1],
-        not_finite=int((~finite).sum()),
+        not_finite=(np.flatnonzero(~finite) + FIRST_EMBED).tolist(),
         norm=np.array(
             [len(norms), norms.sum(), (norms**2).sum(), norms.min(initial=np.inf), norms.max(initial=0)]
         ),
@@ -163,6 +168,7 @@ class _Total:
     n_bytes: int = 0
     still: int = 0
     not_finite: int = 0
+    first_not_finite: dict[str, Any] | None = None
     widths: set[int] = field(default_factory=set)
     pressed: np.ndarray = field(default_factory=lambda: np.zeros(len(BUTTONS), dtype=np.int64))
     bins: np.ndarray = field(default_factory=lambda: np.zeros((2, CAMERA_BINS), dtype=np.int64))
@@ -182,7 +188,7 @@ class _Total:
     def add(self, part: Part) -> None:
         self.n_bytes += part.n_bytes
         self.still += part.still
-        self.not_finite += part.not_finite
+        self.not_finite += len(part.not_finite)
         self.widths.add(part.width)
         self.pressed += part.pressed
         self.bins += part.bins
