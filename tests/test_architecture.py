@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 from checkout import ROOT
@@ -13,6 +14,7 @@ import write_architecture
 
 ROOMS = ("steve1", "blockworld", "data", "training")
 PROGRAMS = ("run_agent", "run_interactive")
+LONGEST = 430  # lines; a file has one job, which keeps it under about 400
 
 
 def module_of(path):
@@ -107,7 +109,9 @@ def test_only_the_worlds_package_knows_that_there_is_more_than_one():
 
 
 def test_only_their_keepers_touch_episodes_weights_pickles_and_pages():
-    assert users("data.episode_files") <= {"data.EpisodeStorage", "data.episode_checks"}
+    keepers = {"data.EpisodeStorage", "data.episode_checks", "data.episode_files"}
+    assert users("data.episode_files") <= keepers
+    assert users("data.published_episodes") <= keepers
     assert users("jinja2") == {"steve1.pages.render"}
     assert "steve1.safe_pickle" in modules()
     for name, path in modules().items():
@@ -160,3 +164,29 @@ def test_no_module_imports_itself_by_way_of_others():
             targets |= {other} if other else set()
         graph[name] = targets - {name}
     assert circles(graph) == []
+
+
+def test_no_file_has_grown_beyond_one_job():
+    code = [
+        *modules().values(),
+        *write_architecture.files("benchmarks"),
+        *write_architecture.files("scripts"),
+    ]
+    long = {
+        str(path.relative_to(ROOT)): n for path in code if (n := len(path.read_text().splitlines())) > LONGEST
+    }
+    assert not long
+
+
+def test_every_file_is_mentioned_once_and_nothing_else():
+    page = write_architecture.PAGE.read_text(encoding="utf-8")
+    shown = page.partition(write_architecture.BEGIN)[2].partition(write_architecture.END)[0]
+    mentioned, folder = [], Path()
+    for heading, file in re.findall(r"^### `?([\w/]+?)/?`?$|^\| `([\w.]+)` \|", shown, re.M):
+        folder = folder if file else Path(heading if heading != "Programs" else "")
+        mentioned += [str(folder / file)] if file else []
+    rooms = [
+        path.relative_to(ROOT) for room in write_architecture.ROOMS for path in write_architecture.files(room)
+    ]
+    expected = [*map(str, rooms), *write_architecture.PROGRAMS]
+    assert sorted(mentioned) == sorted(expected), "run python scripts/write_architecture.py"
