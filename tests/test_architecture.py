@@ -14,7 +14,7 @@ import write_architecture
 
 ROOMS = ("steve1", "blockworld", "data", "training")
 PROGRAMS = ("run_agent", "run_interactive")
-LONGEST = 430  # lines; a file has one job, which keeps it under about 400
+LONGEST = 440  # lines; a file has one job, which keeps it under about 400
 
 
 def module_of(path):
