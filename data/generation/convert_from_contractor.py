@@ -81,7 +81,10 @@ class ContractorRecordings(Source):
         return list(read_index(fetch(f"{args.base_url.rstrip('/')}/{path.name}", path)))
 
     def settings(self) -> dict[str, Any]:
-        return asdict(recording_options(self._args))
+        return {
+            **asdict(recording_options(self._args)),
+            "index": self._index if self._index in TASKS else None,
+        }
 
     def check(self, entry: Entry, metadata: dict, path: Path) -> None:
         assert isinstance(entry, Recorded)

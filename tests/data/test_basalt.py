@@ -161,3 +161,17 @@ def test_the_prior_s_data_takes_the_episodes_own_labels(tmp_path, convert, minec
     assert data["texts"] == ["build a house"] * 3
     assert set(data["episodes"]) == {"a"}
     assert all(15 <= t < N - MENU - 2 for t in data["frames"])
+
+
+def test_episodes_made_without_the_task_are_not_taken_for_it(tmp_path, mineclip, capsys):
+    make_video(tmp_path / "in/a.mp4", range(N))
+    write_lines(tmp_path / "in/a.jsonl", lines())
+    folders = ["--local_dir", str(tmp_path / "in"), "--output_dir", str(tmp_path / "out")]
+    files = [*folders, "--mineclip_weights", str(mineclip), "--min_timesteps", "20"]
+    main(files)
+    with pytest.raises(SystemExit) as left:
+        main([*files, "--index", "FindCave"])
+    assert left.value.code == 1
+    assert "a was made with --index None; remove it" in capsys.readouterr().err
+    main([*files, "--index", "FindCave", "--output_dir", str(tmp_path / "caves")])
+    assert EpisodeStorage(tmp_path / "caves" / "a").metadata["label"] == "find a cave"
