@@ -181,7 +181,7 @@ def test_prepare_custom_data(scripts, monkeypatch, idm):
 @pytest.mark.parametrize("flags", [[], ["--tenth"]])
 def test_quickstart(scripts, monkeypatch, flags):
     commands = scripts("quickstart.sh", *flags)
-    assert {"record_blockworld", CONTRACTOR, "train", "run_agent", "steering"} <= set(named(commands))
+    assert {"record_blockworld", CONTRACTOR, "train", "run_agent"} <= set(named(commands))
     for command in commands:
         script = next(word for word in command if word.endswith(".py"))
         if not script.startswith("benchmarks/"):  # which are no package
