@@ -109,7 +109,9 @@ def test_only_the_worlds_package_knows_that_there_is_more_than_one():
 
 
 def test_only_their_keepers_touch_episodes_weights_pickles_and_pages():
-    keepers = {"data.EpisodeStorage", "data.episode_checks", "data.episode_files"}
+    keepers = {
+        f"data.{name}" for name in ("EpisodeStorage", "episode_checks", "episode_files", "episode_writer")
+    }
     assert users("data.episode_files") <= keepers
     assert users("data.published_episodes") <= keepers
     assert users("jinja2") == {"steve1.pages.render"}
