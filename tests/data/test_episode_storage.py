@@ -434,7 +434,6 @@ def test_a_stopped_conversion_leaves_whole_episodes_and_goes_on(tmp_path, capsys
         assert process.returncode == 130
         assert errors.strip().splitlines()[-1].startswith("error: stopped by Ctrl-C")
         assert "Traceback" not in errors
-        assert not list((tmp_path / "tree").rglob(".converting"))
     episodes = [EpisodeStorage(path) for path in find_episodes(tmp_path / "tree")]
     assert len(episodes) == 24
     assert {episode.frame_format for episode in episodes} == {"png", "mp4"}
@@ -443,6 +442,7 @@ def test_a_stopped_conversion_leaves_whole_episodes_and_goes_on(tmp_path, capsys
         assert left == []
     assert leave("--convert", "mp4", "--workers", 1, tmp_path / "tree") == 0
     assert "24 episodes, 0 with problems" in capsys.readouterr().out
+    assert not list((tmp_path / "tree").rglob(".converting"))  # a stop while one was being removed leaves it
 
 
 angles = st.floats(-180, 180, allow_nan=False)
