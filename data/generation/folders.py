@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from data.generation.sources import Entry
+from data.generation.sources import Entry, printable
 
 VIDEO_SUFFIXES = (
     *(
@@ -55,16 +56,21 @@ def _below(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Itera
         return
     seen.add((status.st_dev, status.st_ino))
     names, folders = [], []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir():
-                names.append(entry.name)
-            elif entry.is_symlink():
-                links.append(Path(entry.path))  # what lies here under its own name comes first
-            else:
-                folders.append(Path(entry.path))
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
+    except PermissionError:
+        print(f"{printable(str(folder))} may not be read, so what is in it is left out", file=sys.stderr)
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            names.append(entry.name)
+        elif entry.is_symlink():
+            links.append(Path(entry.path))  # what lies here under its own name comes first
+        else:
+            folders.append(Path(entry.path))
     yield folder, names
     for each in folders:
         yield from _below(each, seen, links)

@@ -211,6 +211,16 @@ def test_a_slice_needs_both_its_flags(tmp_path, mineclip, capsys):
         assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("each", "expected"), [(0, 64), (10**18, 1)])
+def test_a_process_a_core_but_no_more_than_memory_allows(tmp_path, monkeypatch, each, expected):
+    from data.generation import convert as driver
+
+    (tmp_path / "m.pth").touch()
+    monkeypatch.setattr(driver, "cores", lambda: 64)
+    monkeypatch.setattr(driver, "MEMORY_BYTES", each + 1)
+    assert driver._all_cores(str(tmp_path / "m.pth")) == expected
+
+
 # ---- an episode and the recording that it was made of ----
 
 

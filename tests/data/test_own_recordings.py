@@ -238,3 +238,18 @@ def test_an_empty_file_of_actions_is_said(tmp_path, lay, convert, capsys):
     assert leave.value.code == 1
     assert "actions.jsonl has no lines" in capsys.readouterr().err
     assert made(tmp_path) == []
+
+
+def test_a_folder_that_may_not_be_read_is_said_and_the_others_found(tmp_path, lay, monkeypatch, capsys):
+    lay("one")
+    lay("lost+found")
+    scan = os.scandir
+
+    def refused(folder):
+        if str(folder).endswith("lost+found"):  # the tests may run as root, who may read everything
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert found(tmp_path) == {"one": ""}
+    assert "lost+found may not be read, so what is in it is left out" in capsys.readouterr().err
