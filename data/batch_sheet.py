@@ -29,7 +29,7 @@ def batch_sheet(
     ``places`` are the batch's (epoch, item); ``batch`` its arrays ``img [B, T, H, W, 3]``,
     ``mineclip_embed [B, T, E]``, ``buttons`` and ``camera [B, T]``. Of each item ``columns`` moments are drawn, at
     regular distances from its first frame to its last, as they are given to the policy; the goals are the
-    episode's stored frames at the goals' times. An item whose embeddings are zeros has none.
+    episode's stored frames at the goals' times. A frame whose embedding is zeros has none.
     """
     columns = min(columns, dataset.T)
     moments = np.linspace(0, dataset.T - 1, columns).round().astype(int)
@@ -40,11 +40,11 @@ def batch_sheet(
         number, start = dataset.chunks[item]
         episode = EpisodeStorage(dataset.episode_dirs[number])
         goals = dataset.goals(item, epoch)
-        blind = not batch["mineclip_embed"][i].any()
+        blind = ~batch["mineclip_embed"][i].any(axis=-1)  # [T]; frames of a short segment have no goal either
         top = _GAP + i * row
         name = Path(dataset.episode_dirs[number]).name
         title = f"{i + 1}. {name}   frames {start} to {start + dataset.T - 1}" + (
-            "   no goal" if blind else ""
+            "   no goal" if blind.all() else ""
         )
         _write(sheet, title, _GAP, top + 13, 0.42)
         for c, t in enumerate(moments):
@@ -53,7 +53,7 @@ def batch_sheet(
             caption = [f"frame {start + t}", *_pressed(batch["buttons"][i, t], batch["camera"][i, t])]
             _lines(sheet, caption, left, upper)
             left += _SIDE + 2
-            if blind:
+            if blind[t]:
                 cv2.rectangle(sheet, (left, upper), (left + _SIDE - 1, upper + _SIDE - 1), _FAINT, -1)
                 _write(sheet, "no goal", left + 36, upper + _SIDE // 2, 0.42)
             else:

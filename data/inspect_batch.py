@@ -145,7 +145,12 @@ def describe(
 
     without = unconditional(arrays)
     lines.append(f"items without a goal: {without.sum()} of {len(without)} (p_uncond {dataset.p_uncond:g})")
-    norms = np.linalg.norm(arrays["mineclip_embed"][~without], axis=-1)
+    norms = np.linalg.norm(arrays["mineclip_embed"][~without], axis=-1).ravel()
+    short, norms = int((norms == 0).sum()), norms[norms > 0]
+    if short:
+        lines.append(
+            f"frames without a goal, in segments of fewer than 16 frames: {short} of {without.size * dataset.T}"
+        )
     if norms.size:
         lines.append(
             f"norm of the goal embeddings: mean {norms.mean():.3f}, std {norms.std():.3f}, "

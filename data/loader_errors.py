@@ -55,7 +55,7 @@ def explanation(said: str) -> str | None:
         )
     lost = max(_LOST.finditer(said), key=lambda found: "signal" in found[1], default=None)
     if _FULL.search(said) or (lost and "Bus error" in lost[1]):
-        return f"the shared memory {SHARED_MEMORY}{_size()} is full of batches that were loaded; {_MORE}"
+        return f"the shared memory {SHARED_MEMORY}{_total()} is full of batches that were loaded; {_MORE}"
     if lost:
         return (
             f"a process that loads data {lost[1].strip()}, most likely for want of memory; run the same command again "
@@ -76,8 +76,8 @@ def shared_memory_note(batch_bytes: int, workers: int, loaders: int = 1, process
     if not workers or free is None or free >= needed:
         return None
     return (
-        f"warning: {SHARED_MEMORY} has {free / 1e9:.2f} GB free, and batches of {batch_bytes / 1e9:.2f} GB that "
-        f"{workers} --num_workers load ahead take up to {needed / 1e9:.1f} GB; if it runs full, {_MORE}"
+        f"warning: {SHARED_MEMORY} has {_size(free)} free, and batches of {_size(batch_bytes)} that {workers} "
+        f"--num_workers load ahead take up to {_size(needed)}; if it runs full, {_MORE}"
     )
 
 
@@ -88,9 +88,13 @@ def _free() -> int | None:
         return None
 
 
-def _size() -> str:
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def _total() -> str:
     with contextlib.suppress(OSError):
-        return f" ({shutil.disk_usage(SHARED_MEMORY).total / 1e9:.2f} GB)"
+        return f" ({_size(shutil.disk_usage(SHARED_MEMORY).total)})"
     return ""
 
 

@@ -112,6 +112,23 @@ def test_null_actions_and_gaps_are_counted(tmp_path, capsys):
     assert "min 1, max 24" in out or "min 0, max 23" in out
 
 
+def test_frames_of_a_short_segment_are_shown_without_a_goal(tmp_path, capsys):
+    path = make_episode(tmp_path / "e", 48, cuts=[20, 28])
+    (tmp_path / "cut_train.txt").write_text(f"{path}\n")
+    (tmp_path / "cut_val.txt").write_text("")
+    flags = ["--sampling", "cut", "--sampling_dir", str(tmp_path), "--T", "33", "--trunc_t", "33"]
+    flags += ["--batch_size", "1", "--p_uncond", "0", "--min_btwn_goals", "3", "--max_btwn_goals", "9"]
+    inspect_batch.main([*flags, "--output_path", str(tmp_path / "b.png"), "--columns", "33"])
+    out = capsys.readouterr().out
+    assert "frames without a goal, in segments of fewer than 16 frames: 8 of 33\n" in out
+    assert "min 0.000" not in out.split("norm of the goal embeddings")[1].split("\n")[0]
+    # A frame that has no goal has an even patch in place of its goal's picture.
+    sheet = cv2.imread(str(tmp_path / "b.png"))
+    goals = [sheet[26 : 26 + 128, 6 + 130 + t * 270 :][:, :128] for t in range(33)]
+    blind = [t for t, goal in enumerate(goals) if (goal[:30] == 200).all()]
+    assert blind == list(range(5, 13))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

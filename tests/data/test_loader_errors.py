@@ -212,7 +212,7 @@ class Dies:
     ("number", "says"),
     [
         (signal.SIGKILL, r"is killed by signal: Killed.*want of memory.*fewer --num_workers"),
-        (signal.SIGBUS, r"/dev/shm \([\d.]+ GB\) is full.*docker run --shm-size.*fewer --num_workers"),
+        (signal.SIGBUS, r"/dev/shm \([\d.]+ [GM]B\) is full.*docker run --shm-size.*fewer --num_workers"),
     ],
 )
 def test_a_lost_worker_says_what_to_do(number, says):
@@ -261,8 +261,8 @@ def test_small_shared_memory_is_warned_of(monkeypatch, flags, capsys):
     monkeypatch.setattr(loader_errors, "_free", lambda: 64 * 2**20)
     published = 12 * 640 * (128 * 128 * 3 + 4 * 512 + 17)
     note = shared_memory_note(published, workers=4, loaders=2)
-    assert "0.07 GB free" in note
-    assert "batches of 0.39 GB that 4 --num_workers load ahead take up to 6.7 GB" in note
+    assert "has 67.1 MB free" in note
+    assert "batches of 0.39 GB that 4 --num_workers load ahead take up to 6.69 GB" in note
     assert "--shm-size" in note
     assert shared_memory_note(published, workers=0) is None
     assert shared_memory_note(2**20, workers=4) is None
@@ -282,4 +282,4 @@ def test_small_shared_memory_is_warned_of(monkeypatch, flags, capsys):
         "4",
     ]
     train.main([*flags, *short, "--in_model", str(TINY_POLICY)])
-    assert "warning: /dev/shm has 0.00 GB free" in capsys.readouterr().out
+    assert "warning: /dev/shm has 1.3 MB free" in capsys.readouterr().out
