@@ -31,8 +31,8 @@ from training.small_training import checkpoint_file, plain_flags, resume, run, w
 
 if TYPE_CHECKING:
     from steve1.mineclip import MineCLIP
-    from training.contrast import Clips, Segment
-    from training.retrieval import Retrieval
+    from training.mineclip_contrast import Clips, Segment
+    from training.mineclip_retrieval import Retrieval
 
 SAVE_SECONDS = 30.0  # between two checkpoints
 
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
         held_out_wordings = load_wordings(args.held_out_wordings)[0]
 
     # ---- footage: where it is ----
-    from training.footage import default_workers, find_sources, hold_out, read_clips
+    from training.mineclip_footage import default_workers, find_sources, hold_out, read_clips
 
     sources, missing = find_sources(
         {label.episode for label in labels}, args.recordings_dir, args.episodes_dir
@@ -212,7 +212,7 @@ def main(argv: list[str] | None = None) -> None:
         print("nothing is held out, so accuracy is not measured")
 
     # ---- training ----
-    from training.contrast import Contrast
+    from training.mineclip_contrast import Contrast
 
     names = (
         "steps",
@@ -341,7 +341,7 @@ def _judge(
     texts: dict[str, list[str]],
     held_texts: dict[str, list[str]] | None,
 ) -> dict[str, Retrieval]:
-    from training.retrieval import embed_segments, retrieve
+    from training.mineclip_retrieval import embed_segments, retrieve
 
     if not held:
         return {}

@@ -15,9 +15,9 @@ from steve1.checkpoints import load_mineclip, read_metadata, read_state_dict
 from steve1.mineclip import MineCLIP, embed_frames
 from steve1.vpt.actions import BUTTONS
 from training import train_mineclip
-from training.contrast import Clips, Contrast, Segment, contrast_loss
-from training.footage import find_sources, hold_out, read_clips
-from training.retrieval import embed_segments, retrieve
+from training.mineclip_contrast import Clips, Contrast, Segment, contrast_loss
+from training.mineclip_footage import find_sources, hold_out, read_clips
+from training.mineclip_retrieval import embed_segments, retrieve
 from training.train_mineclip import PRESETS, main
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from steve1.mineclip import MineCLIP
-    from training.contrast import Clips, Segment
+    from training.mineclip_contrast import Clips, Segment
 
 STRIDE = 4  # frames between two clips that are judged
 

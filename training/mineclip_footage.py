@@ -18,7 +18,7 @@ from data.text_alignment.labels import Label
 from steve1.cli import UserError
 
 if TYPE_CHECKING:
-    from training.contrast import Clips
+    from training.mineclip_contrast import Clips
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read_clips(
     import torch
     from tqdm import tqdm
 
-    from training.contrast import Clips, Segment
+    from training.mineclip_contrast import Clips, Segment
 
     by_name: dict[str, list[Label]] = {name: [] for name in sources}
     for label in labels:
