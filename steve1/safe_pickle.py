@@ -21,6 +21,7 @@ from steve1.cli import UserError
 from steve1.files import remove_partials, whole_file
 
 _NUMERIC_KINDS = "biufcSU"
+_PLAIN = {float, int, bool, str, bytes, type(None)}
 
 
 def load_pickle(source: str | os.PathLike | IO[bytes]) -> Any:
@@ -275,12 +276,15 @@ def _built(value: Any, done: dict[int, Any]) -> Any:
     elif isinstance(value, _Call):
         raise _Refused("a function where a value belongs")
     elif isinstance(value, list):
-        value[:] = [_built(item, done) for item in value]
+        if not set(map(type, value)) <= _PLAIN:  # else nothing in it can be a stand-in, and lists may be long
+            value[:] = [_built(item, done) for item in value]
         return value
     elif isinstance(value, dict):
-        for key in value:
-            _check_key(key)
-            value[key] = _built(value[key], done)
+        for key, item in value.items():
+            if type(key) not in _PLAIN:
+                _check_key(key)
+            if type(item) not in _PLAIN:
+                value[key] = _built(item, done)
         return value
     elif isinstance(value, tuple):
         built = tuple(_built(item, done) for item in value)
