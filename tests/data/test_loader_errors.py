@@ -15,10 +15,12 @@ from tiny_episodes import WIDTH, make_episode
 from torch.utils.data import DataLoader
 
 from data import inspect_batch, loader_errors
+from data.episode_checks import OtherLength
 from data.EpisodeStorage import EpisodeStorage, convert_frames
 from data.loader_errors import explained, explanation, shared_memory_note
 from data.minecraft_dataset import MinecraftDataset, batches
 from data.text_alignment.mine_prior_dataset import main as mine
+from data.video import Undecodable
 from steve1.cli import UserError
 from training import train
 
@@ -283,3 +285,11 @@ def test_small_shared_memory_is_warned_of(monkeypatch, flags, capsys):
     ]
     train.main([*flags, *short, "--in_model", str(TINY_POLICY)])
     assert "warning: /dev/shm has 1.3 MB free" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [Undecodable("x.mp4", 7), OtherLength(3, "x has 3 frames")])
+def test_errors_come_whole_out_of_other_processes(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
