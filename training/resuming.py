@@ -104,6 +104,11 @@ def schedule_from_here(args: argparse.Namespace, progress: Progress, frames: int
         tail = (frames, before.share(frames)) if longer else (before.tail_from, before.tail_share)
         end = args.n_frames if longer else before.n_frames
         schedule = replace(schedule, n_frames=end, tail_from=tail[0], tail_share=tail[1])
+        if longer:
+            return schedule, (
+                f"The tail that began at {before.tail_from:_} frames goes on to {end:_} frames, from "
+                f"{schedule.rate(frames):.3g}, {tail[1]:.1%} of the peak"
+            )
     elif schedule.kind == "wsd" and frames > schedule.tail_from:
         raise UserError(_late_tail(args, schedule, frames))
     return schedule, _change(before, schedule, frames)

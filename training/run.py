@@ -277,7 +277,7 @@ class Run:
         progress = self.progress
         self.reporter.say(f"Running validation at step {progress.step}...")
         with self.meter.validating():
-            losses = validate(self.accelerator, self.policy, self.data.val_share(), self.args.trunc_t)
+            losses = validate(self.accelerator, self.policy, self.data.validation_part(), self.args.trunc_t)
         with self.meter.pausing():
             self.last_validation = progress.step
             self.reporter.validation(progress.step, losses, self.frames)

@@ -18,7 +18,7 @@ from data.mixture import load_mixture
 from steve1.checkpoints import read_metadata
 from steve1.cli import UserError
 from training.stopping import end_workers_at_exit, ignore_stop_signals
-from training.validation import ValidationItems, ValidationShare, choose_items, share_out
+from training.validation import ValidationItems, ValidationPart, choose_items, share_out
 
 
 class RunData:
@@ -122,8 +122,8 @@ class RunData:
         )
         return self._batches(self.items, batch_sampler=sampler)
 
-    def val_share(self) -> ValidationShare:
-        """This process's share of the validation items."""
+    def validation_part(self) -> ValidationPart:
+        """What this process validates on."""
         assert self.validation is not None
         mine, counting = share_out(self.val_items, self._process, self._processes)
         owners = [
@@ -132,7 +132,7 @@ class RunData:
         batches = self._batches(Subset(self.validation, mine), batch_size=self._args.batch_size)
         others = len(self.validation) > 1
         if self.mixture is None:
-            return ValidationShare(batches, owners, others=others)
+            return ValidationPart(batches, owners, others=others)
         weights = self.mixture.weights
         if weights is not None and not sum(weights[owner] for owner in set(self._val_owners)):
             weights = None  # they are none of the datasets that are trained on (--val_from)
@@ -140,7 +140,7 @@ class RunData:
             self._val_owners
         ):  # as large as they are, not as chosen
             weights = [self._val_owners.count(owner) for owner in range(len(self.mixture.names))]
-        return ValidationShare(batches, owners, self.mixture.names, weights, others)
+        return ValidationPart(batches, owners, self.mixture.names, weights, others)
 
     def _batches(self, dataset: Any, **how: Any) -> Generator[Any, None, None]:
         end_workers_at_exit()

@@ -50,7 +50,7 @@ class Schedule:
     @classmethod
     def of(cls, flags: Mapping[str, Any]) -> Schedule:
         """The schedule of a run that begins with these flags; a ``decay_frames`` of 0 is a tenth of ``n_frames``."""
-        tail = flags["decay_frames"] or flags["n_frames"] // 10
+        tail = flags["decay_frames"] or max(flags["n_frames"] // 10, 1)
         return cls(
             flags["schedule"],
             flags["learning_rate"],

@@ -70,7 +70,7 @@ def share_out(items: Sequence[int], process: int, processes: int) -> tuple[list[
 
 
 @dataclass(frozen=True)
-class ValidationShare:
+class ValidationPart:
     """What a process validates on.
 
     Attributes:
@@ -90,7 +90,7 @@ class ValidationShare:
 
 @torch.no_grad()
 def validate(
-    accelerator: Accelerator, policy: nn.Module, share: ValidationShare, trunc_t: int
+    accelerator: Accelerator, policy: nn.Module, part: ValidationPart, trunc_t: int
 ) -> dict[str, float]:
     """Mean negative log-probability of the actions, nats a frame, by TensorBoard tag, over all processes.
 
@@ -99,12 +99,12 @@ def validate(
     policy.eval()
     plain, device = accelerator.unwrap_model(policy), accelerator.device
     # Per dataset and kind of goal the sum of losses; last the frames. float64, so the order of sums is harmless.
-    shape = max(len(share.datasets), 1), len(GOALS) + 1
+    shape = max(len(part.datasets), 1), len(GOALS) + 1
     sums = torch.zeros(shape, dtype=torch.float64, device=device)
     served = 0
-    for img, embeds, actions, firsts in share.batches:
+    for img, embeds, actions, firsts in part.batches:
         batch, length = firsts.shape
-        owners = share.owners[served : served + batch]
+        owners = part.owners[served : served + batch]
         of = [torch.tensor([owner == row for owner in owners], device=device) for row in range(shape[0])]
         served += batch
         states = [plain.initial_state(batch) for _ in GOALS]
@@ -123,21 +123,21 @@ def validate(
                 sums[row, -1] += counts.sum() * first.shape[1]
     sums = accelerator.reduce(sums, reduction="sum").cpu()
     policy.train()
-    return _by_tag(sums, share)
+    return _by_tag(sums, part)
 
 
-def _by_tag(sums: torch.Tensor, share: ValidationShare) -> dict[str, float]:
+def _by_tag(sums: torch.Tensor, part: ValidationPart) -> dict[str, float]:
     """The means of :func:`validate` from its sums, float64 [datasets, goals + 1]."""
     each = (sums[:, :-1] / sums[:, -1:]).numpy()  # NaN for a dataset without validation items
-    if share.weights is None:
+    if part.weights is None:
         whole = sums.sum(dim=0)
         means = (whole[:-1] / whole[-1]).numpy()
     else:
         there = (sums[:, -1] > 0).numpy()
-        means = np.average(each[there], axis=0, weights=np.array(share.weights)[there])
-    kinds = GOALS if share.others else GOALS[:-1]
+        means = np.average(each[there], axis=0, weights=np.array(part.weights)[there])
+    kinds = GOALS if part.others else GOALS[:-1]
     found = {TAGS[goal]: float(mean) for goal, mean in zip(kinds, means, strict=False)}
     own = {
-        f"{TAGS['right']}/{name}": float(loss) for name, loss in zip(share.datasets, each[:, 0], strict=False)
+        f"{TAGS['right']}/{name}": float(loss) for name, loss in zip(part.datasets, each[:, 0], strict=False)
     }
     return {**found, **{tag: loss for tag, loss in own.items() if np.isfinite(loss)}}

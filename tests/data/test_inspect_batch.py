@@ -9,6 +9,7 @@ from tiny_episodes import make_episode
 from data import inspect_batch
 from data.batch_sheet import batch_sheet
 from data.minecraft_dataset import ItemSampler, MinecraftDataset, load_sampling
+from data.mixture import Mixture, datasets_file, save_mixture
 from training.run_data import RunData
 from training.train import build_parser
 
@@ -56,6 +57,23 @@ def test_it_shows_the_batch_that_training_begins_with(sampling, seen, tmp_path, 
     )
     assert "[3, 24, 32, 32, 3]" in out
     assert cv2.imread(str(output)).shape == (3 * 196 + 6, 5 * 270 + 6, 3)
+
+
+def test_of_a_weighted_sampling_it_is_the_batch_that_is_drawn_by_weight(sampling, seen, tmp_path):
+    train, val = load_sampling(sampling, "tiny")
+    for part, dirs in (("train", train), ("val", val)):
+        (sampling / f"drawn_{part}.txt").write_text("".join(f"{path}\n" for path in dirs))
+    dataset_of = {path: int(path == train[2]) for path in train + val}
+    save_mixture(datasets_file(sampling, "drawn"), Mixture(["a", "b"], [0.01, 0.99], dataset_of), ["", ""])
+    flags = [*shared(sampling), "--sampling", "drawn"]
+    inspect_batch.main([*flags, "--output_path", str(tmp_path / "sheet.png")])
+    args = build_parser().parse_args([*flags, "--num_workers", "0", "--out_weights", "x.weights"])
+    data = RunData(args, img_size=(32, 32), process=0, processes=1, pin_memory=False)
+    obs, _, _ = next(data.train_batches(0))
+    np.testing.assert_array_equal(seen["img"], obs["img"].numpy())
+    last = MinecraftDataset([train[2]], 24, 5, 20, img_size=(32, 32))
+    pictures = {last[i][0]["img"].tobytes() for i in range(len(last))}
+    assert all(item.numpy().tobytes() in pictures for item in obs["img"])
 
 
 def test_the_picture_shows_frames_beside_their_goals(sampling):

@@ -110,12 +110,18 @@ def test_a_constant_run_gone_on_with_is_the_longer_run_and_a_tail_follows_at_its
     assert rates == pytest.approx([1e-3 * (1 - k / 3 / 1.1) for k in (1, 2, 3)])
 
 
-def test_a_tail_is_lengthened_from_its_rate_and_ends_alike_when_stopped_in_it(flags, tmp_path, monkeypatch):
+def test_a_tail_is_lengthened_from_its_rate_and_ends_alike_when_stopped_in_it(
+    flags, tmp_path, monkeypatch, capsys
+):
     """256 frames with a tail of the last 96, lengthened to 384: the rate never rises."""
     flags = [*flags, *CONSTANT, "--schedule", "wsd", "--decay_frames", "96", "--log_freq", "2"]
     train.main([*flags, "--n_frames", "256"])
     shutil.copytree(tmp_path / "ck", tmp_path / "ck2")
     train.main(flags)
+    assert (
+        "The tail that began at 160 frames goes on to 384 frames, from 9.09e-05, 9.1%"
+        in capsys.readouterr().out
+    )
     rates = last_rates(tmp_path / "ck")
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert len(set(rates[-5:])) == 5

@@ -72,6 +72,19 @@ def test_a_dataset_that_is_not_there_can_not_decide(mixed_flags, flags, capsys):
 
 
 def test_stopped_and_gone_on_with_it_is_the_unbroken_run(mixed_flags, tmp_path, monkeypatch):
+    """With all that has a state or a stream of its own: fewer validation items, a tail, augmentation, workers."""
+    monkeypatch.setattr(schedule, "MIN_VAL_ITEMS", 4)
+    mixed_flags = [
+        *mixed_flags,
+        "--augment",
+        "--schedule",
+        "wsd",
+        "--decay_frames",
+        "256",
+        "--best_by",
+        "new",
+    ]
+    mixed_flags += ["--num_workers", "1"]
     train.main(mixed_flags)
     again = [
         *mixed_flags,
@@ -94,6 +107,9 @@ def test_stopped_and_gone_on_with_it_is_the_unbroken_run(mixed_flags, tmp_path, 
     train.main(again)
     assert_equal_weights(tmp_path / "w" / "out.weights", tmp_path / "o.weights")
     assert rows(tmp_path / "ck") == rows(tmp_path / "c2")
+    notes = [read_metadata(path) for path in (tmp_path / "w" / "out.weights", tmp_path / "o.weights")]
+    for name in ("best_step", "best_val_loss", "flag_spans", "val_items"):
+        assert notes[0][name] == notes[1][name]
 
 
 def test_other_weights_are_another_run(mixed_flags, mixed, capsys):

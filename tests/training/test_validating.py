@@ -48,13 +48,13 @@ def test_fewer_items_are_the_same_ones_in_every_validation_and_after_resuming(
 ):
     monkeypatch.setattr(schedule, "MIN_VAL_ITEMS", 3)
     looked_at = []
-    original = run.RunData.val_share
+    original = run.RunData.validation_part
 
     def noted(self):
         looked_at.append(list(self.val_items))
         return original(self)
 
-    monkeypatch.setattr(run.RunData, "val_share", noted)
+    monkeypatch.setattr(run.RunData, "validation_part", noted)
     train.main(flags)
     assert "Every validation looks at the same 3 of 10 items" in capsys.readouterr().out
     train.main([*flags, "--n_frames", "480", "--val_freq", "2"])
