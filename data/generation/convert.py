@@ -37,6 +37,7 @@ from data.generation.worker import (
     convert_in_cluster,
     convert_in_process,
     exists,
+    hash_of_mineclip,
     not_fetched,
     single_thread,
 )
@@ -71,18 +72,19 @@ def convert_all(source: Source, args: argparse.Namespace) -> None:
     keep = int(args.keep_free_gb * 1e9)
 
     # ---- what is left to do, and is there room for it
-    maker = load_maker(args)
+    mineclip_hash = ""  # known once a process has loaded MineCLIP
     room = partial(_needs, args, output)
     ledger = Ledger(
         entries,
         source.wanted,
         report,
-        lambda entry: exists(source, maker.mineclip_hash, entry, output, report.labelled),
+        lambda entry: exists(source, mineclip_hash, entry, output, report.labelled),
         (lambda entry: _depends_on(source, entry)) if source.repeats else None,
-        maker.min_timesteps,
+        max(1, args.min_timesteps),
         source.what,
         lambda n: check_room(room(entries[:1] * n, n) if entries[0].remote else room([], 0), keep),
         (source.most_outside_failures, source.gave_up),
+        source.discard,
     )
     missing = _missing(ledger, entries, output, source.wanted)
     workers = min(args.workers or _all_cores(args.mineclip_weights), max(1, len(missing)))
@@ -90,21 +92,26 @@ def convert_all(source: Source, args: argparse.Namespace) -> None:
     check_room(room(missing, under_way), keep)
 
     # ---- the work
-    job = Job(source, args, maker.mineclip_hash)
-    if args.ray_address is not None:
-        from data.generation.many_machines import convert_there
-
+    if args.ray_address is None and workers > 1:
         source.close()
-        convert_there(ledger, job, convert_in_cluster)
-    elif workers > 1:
-        del maker.mineclip  # each process loads its own
-        source.close()
-        with _one_thread(), processes(workers) as submit:
-            work = partial(convert_in_process, pickle.dumps(job))
+        with _one_thread_each(), processes(workers) as submit:
+            # All begin to load at once, and this process, which has none of it to do, loads nothing.
+            loading = [submit(hash_of_mineclip, args) for _ in range(workers)]
+            mineclip_hash = loading[0].result()
+            work = partial(convert_in_process, pickle.dumps(Job(source, args, mineclip_hash)))
             convert_here(source, ledger, workers, lambda entry: submit(work, entry))
     else:
-        with _one_thread(), contextlib.closing(Worker(job, maker)) as worker:
-            convert_here(source, ledger, 1, lambda entry: _done(worker.convert, entry))
+        maker = load_maker(args)
+        mineclip_hash = maker.mineclip_hash
+        job = Job(source, args, mineclip_hash)
+        if args.ray_address is not None:
+            from data.generation.many_machines import convert_there
+
+            source.close()
+            convert_there(ledger, job, convert_in_cluster)
+        else:
+            with _one_thread(), contextlib.closing(Worker(job, maker)) as worker:
+                convert_here(source, ledger, 1, lambda entry: _done(worker.convert, entry))
 
     # ---- what came of it
     ledger.summary.passed_over.update(source.left_out())
@@ -188,25 +195,30 @@ def _done(function: Callable[[Entry], Any], entry: Entry) -> Future[Any]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for this process, and for those that it starts."""
+    """One thread for this process."""
     import cv2
     import torch
 
-    threads, of_cv2, variable = (
-        torch.get_num_threads(),
-        cv2.getNumThreads(),
-        os.environ.get("OMP_NUM_THREADS"),
-    )
-    os.environ["OMP_NUM_THREADS"] = "1"
+    threads, of_cv2 = torch.get_num_threads(), cv2.getNumThreads()
     single_thread()
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         cv2.setNumThreads(of_cv2)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """One thread for each process that is started."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
         os.environ.pop("OMP_NUM_THREADS")
-        if variable is not None:
-            os.environ["OMP_NUM_THREADS"] = variable
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _all_cores(mineclip_weights: str) -> int:

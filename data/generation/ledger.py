@@ -140,6 +140,7 @@ class Ledger:
         what: str = "recordings",
         check_room: Callable[[int], None] = lambda n: None,
         outside_failures: tuple[int, Callable[[int, str], str]] = (0, lambda n, last: last),
+        discard: Callable[[Entry], None] = lambda entry: None,
     ) -> None:
         """Begin with nothing done.
 
@@ -147,6 +148,7 @@ class Ledger:
             exists: is all there that the entry makes; raises Blocked where something else is.
             depends_on: what a failure depends on; None where it is tried again in any case.
             check_room: called with ``n``, raises where ``n`` more entries would fill the disk.
+            discard: called with each entry of which nothing is to be done; what a killed run fetched of it can go.
             outside_failures: how many in a row end the run (0: any number may occur), and the sentence then.
         """
         self.report, self.summary = report, Summary(what)
@@ -156,7 +158,7 @@ class Ledger:
         self._wanted, self._exists, self._check_room = wanted, exists, check_room
         self._depends_on, self._min_timesteps = depends_on, min_timesteps
         self._most_failures, self._gave_up = outside_failures
-        self._failures = 0
+        self._failures, self._discard = 0, discard
 
     def next(self, under_way: int) -> Entry | None:
         """The next entry to begin while ``under_way`` others are; None when it must wait, or none is left."""
@@ -181,6 +183,7 @@ class Ledger:
             else:
                 self._check_room(under_way + 1)
                 return entry
+            self._discard(entry)
         return None
 
     def note(self, entry: Entry, outcome: Outcome) -> None:

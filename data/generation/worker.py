@@ -131,6 +131,17 @@ def _machines_trouble(entry: Entry) -> Iterator[None]:
         raise
 
 
+_loaded: list[EpisodeMaker] = []  # by hash_of_mineclip, for this process's first entry
+
+
+def hash_of_mineclip(args: argparse.Namespace) -> str:
+    """Load MineCLIP in a process of a pool, and say which it is."""
+    single_thread()
+    if not _loaded:
+        _loaded.append(load_maker(args))
+    return _loaded[0].mineclip_hash
+
+
 _workers: dict[bytes, Worker] = {}
 
 
@@ -142,7 +153,7 @@ def convert_in_process(job: bytes, entry: Entry) -> Outcome:
         _workers.clear()
         its = pickle.loads(job)
         single_thread()
-        maker = load_maker(its.args)
+        maker = _loaded.pop() if _loaded else load_maker(its.args)
         if maker.mineclip_hash != its.mineclip_hash:
             raise UserError(
                 f"--mineclip_weights {its.args.mineclip_weights} is not the same file in all processes; copy it to all "
