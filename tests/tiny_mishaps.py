@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiny_agent import PictureWorld
 
-from data import EpisodeStorage as episode_module
+from data import episode_writer as episode_module
 
 
 class World(PictureWorld):
