@@ -57,7 +57,7 @@ def test_fewer_items_are_the_same_ones_in_every_validation_and_after_resuming(
     monkeypatch.setattr(run.RunData, "validation_part", noted)
     train.main(flags)
     assert "Every validation looks at the same 3 of 10 items" in capsys.readouterr().out
-    train.main([*flags, "--n_frames", "480", "--val_freq", "2"])
+    train.main([*flags, "--n_frames", "480"])
     assert len(looked_at) > 4
     assert all(items == looked_at[0] for items in looked_at)
     assert len(looked_at[0]) == 3
