@@ -36,7 +36,7 @@ print(json.dumps({
     "camera": joint["camera"].tolist(),
     "back": back.tolist(),
     "still": [still["buttons"].tolist(), still["camera"].tolist(), module.NULL_CAMERA_ACTION],
-    "bytes": sum(values.nbytes for values in dataset._actions(0).values()) / dataset.frames,
+    "bytes": sum(values.nbytes for values in module.stored(joint).values()) / dataset.T,
     "n": module.N_CAMERA_ACTIONS,
 }))
 """
