@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,6 +91,14 @@ class EpisodeStorage:
     def published(self) -> bool:
         """Whether the published code laid it down."""
         return any((self.dirpath / mark).exists() for mark in published.MARKS)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the names, sizes and times of its files: another one where any of them was rewritten."""
+        digest = hashlib.sha256()
+        for path in sorted(p for p in self.dirpath.rglob("*") if p.is_file()):
+            found = path.stat()
+            digest.update(f"{path.relative_to(self.dirpath)} {found.st_size} {found.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
 
     @property
     def cuts(self) -> np.ndarray:

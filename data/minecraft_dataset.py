@@ -12,7 +12,7 @@ import functools
 import itertools
 import os
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,8 @@ class MinecraftDataset:
     goal.
     An integer alone means epoch 0; validation uses that with ``p_uncond=0``, which fixes its goals.
 
+    After :meth:`use_features` an item has ``obs["features"]``, float32 [T, width], in place of ``obs["img"]``.
+
     Attributes:
         chunks: list of (episode's position in ``episode_dirs``, first frame), one an item.
         left_out: folders of the episodes that are too short to hold one item.
@@ -127,6 +129,8 @@ class MinecraftDataset:
         self.frames = 0
         self._episodes: dict[int, EpisodeStorage] = {}
         self._agent_actions: dict[int, dict[str, np.ndarray]] = {}
+        self._features: Mapping[str, Path] | None = None
+        self._feature_width = 0
         for number, path in enumerate(self.episode_dirs):
             length = len(EpisodeStorage(path))
             starts = chunk_starts(length, T)
@@ -160,9 +164,30 @@ class MinecraftDataset:
             embeds = np.zeros_like(embeds)
         firsts = np.zeros(self.T, dtype=bool)
         firsts[0] = True
-        img = _resized(episode.load_frames(start, start + self.T), self.img_size)
         actions = self._actions(number, start)
-        return {"img": img, "mineclip_embed": embeds}, actions, firsts
+        return {**self._seen(episode, start), "mineclip_embed": embeds}, actions, firsts
+
+    def _seen(self, episode: EpisodeStorage, start: int) -> dict[str, np.ndarray]:
+        """What stands for the pictures of an item."""
+        stop = start + self.T
+        if self._features is None:
+            return {"img": _resized(episode.load_frames(start, stop), self.img_size)}
+        features = np.load(self._features[str(episode.dirpath)], mmap_mode="r")
+        return {"features": np.array(features[start:stop])}
+
+    def use_features(self, files: Mapping[str, Path], width: int) -> None:
+        """Serve picture features instead of pictures: for each of :attr:`used_dirs` an .npy, float32 [n, width]."""
+        self._features, self._feature_width = {str(Path(name)): path for name, path in files.items()}, width
+
+    @property
+    def used_dirs(self) -> list[str]:
+        """The folders of the episodes that items are taken from."""
+        return [self.episode_dirs[number] for number in dict.fromkeys(number for number, _ in self.chunks)]
+
+    def load_frames(self, episode_dir: str, start: int, stop: int) -> np.ndarray:
+        """Frames of an episode in the size of the items', uint8 [stop - start, H, W, 3]."""
+        with _named(episode_dir):
+            return _resized(EpisodeStorage(episode_dir).load_frames(start, stop), self.img_size)
 
     @functools.cached_property
     def embed_dim(self) -> int:
@@ -175,7 +200,8 @@ class MinecraftDataset:
     def item_bytes(self) -> int:
         """What one item takes in memory: pictures, embeddings, actions and firsts."""
         height, width = self.img_size or (FRAME_SIZE, FRAME_SIZE)
-        return self.T * (height * width * 3 + 4 * self.embed_dim + 2 * 8 + 1)
+        seen = height * width * 3 if self._features is None else 4 * self._feature_width
+        return self.T * (seen + 4 * self.embed_dim + 2 * 8 + 1)
 
     def goals(self, item: int, epoch: int = 0) -> np.ndarray:
         """Return the goal frame of each of an item's frames, int64 [T], as ``dataset[epoch, item]`` uses them."""

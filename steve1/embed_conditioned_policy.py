@@ -97,7 +97,11 @@ class MinecraftPolicy(nn.Module):
         return self.recurrent_layer.initial_state(batch_size, self.final_ln.weight.device)
 
     def forward(self, obs: Obs, first: torch.Tensor, state_in: State) -> tuple[torch.Tensor, State]:
-        return self.remember(self.see(obs["img"]), obs["mineclip_embed"], first, state_in)
+        return self.remember(self.features(obs), obs["mineclip_embed"], first, state_in)
+
+    def features(self, obs: Obs) -> torch.Tensor:
+        """The image path's output, float [B, T, hidsize]: ``obs["features"]`` where they are given, else computed."""
+        return obs["features"] if "features" in obs else self.see(obs["img"])
 
     def see(self, img: torch.Tensor) -> torch.Tensor:
         """The image path alone: uint8 [B, T, H, W, 3] -> float [B, T, hidsize]."""
@@ -163,7 +167,8 @@ class MinecraftAgentPolicy(nn.Module):
         """Log-probs and value of a chunk of frames.
 
         Args:
-            obs: ``{"img": uint8 [B, T, H, W, 3], "mineclip_embed": float [B, T, E]}``.
+            obs: ``{"img": uint8 [B, T, H, W, 3], "mineclip_embed": float [B, T, E]}``; in place of the pictures
+                ``"features": float [B, T, hidsize]``, what :meth:`MinecraftPolicy.see` made of them.
             first: bool [B, T], true where an episode begins. A transformer takes it at a chunk's first frame only.
             state_in: the memory from the chunk before, or :meth:`initial_state`; with ``goals`` one for each.
             goals: several goals [B, T, E] for the same pictures, which are encoded once; in place of
@@ -180,7 +185,7 @@ class MinecraftAgentPolicy(nn.Module):
         if goals is None:
             latent, state_out = self.net(obs, first, state_in)
             return (self.pi_head(latent), self.value_head(latent)), state_out
-        features = self.net.see(obs["img"])
+        features = self.net.features(obs)
         outputs, states_out = [], []
         for goal, state in zip(goals, state_in, strict=True):
             latent, state_out = self.net.remember(features, goal, first, state)  # type: ignore[arg-type]

@@ -5,7 +5,11 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import torch
+from conftest import TINY_POLICY
 
+from steve1.checkpoints import load_model_file
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training import train, train_prior
 from training.reporting import read_metrics
 
@@ -23,11 +27,14 @@ def tags_of(text):
 
 
 def test_every_metric_of_training_has_a_row_and_the_ranges_script_reads_them(flags, tmp_path, capsys):
+    torch.save(MinecraftAgentPolicy(*load_model_file(TINY_POLICY)).state_dict(), tmp_path / "in.weights")
+    flags = [*flags, "--in_weights", str(tmp_path / "in.weights"), "--ema", "0.9", "--kl_to_start", "0.1"]
     train.main(flags)
     rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
     logged = {tag for row in rows for tag in row} - {"step"}
     # Those that need a GPU and a sampling of several datasets are not in this run.
-    assert tags_of(section("Training")) == logged | {"gpu_memory_gib", "loss/val/NAME"}
+    elsewhere = {"gpu_memory_gib", "loss/val/NAME", "loss/val_ema/NAME"}
+    assert tags_of(section("Training")) == logged | elsewhere
     capsys.readouterr()
     runpy.run_path(str(ROOT / "benchmarks" / "metric_ranges.py"))["main"]([str(tmp_path / "ck")])
     out = capsys.readouterr().out

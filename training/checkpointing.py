@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from accelerate import Accelerator
 from steve1.checkpoints import check_finite
 from steve1.cli import UserError
 from steve1.vpt.recurrence import State, map_state
+from training.ema import Ema
 
 KEPT = 2
 _PARTIAL = ".partial"
+_MEMORIES = ("memory", "start_memory")
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Progress:
     best_val_loss: float | None = None
     best_step: int = 0
     validations_since_best: int = 0
+    best_ema_loss: float | None = None  # the same of the moving average, where there is one
+    best_ema_step: int = 0
     val_items: int | None = None  # items that every validation of the run looks at; None: all of them
     tail: list[float] | None = (
         None  # of a wsd schedule: the frames and the share of the peak where its tail begins
@@ -53,8 +58,18 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name.removeprefix("checkpoint_")))
 
 
-def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, memory: State | None) -> None:
-    """Save a checkpoint of the prepared policy and optimizer; called by all processes together."""
+def save_checkpoint(
+    accelerator: Accelerator,
+    folder: Path,
+    progress: Progress,
+    memories: Sequence[State | None],
+    ema: Ema | None = None,
+) -> None:
+    """Save a checkpoint of the prepared policy and optimizer; called by all processes together.
+
+    ``memories``: what this process's policy remembers, and the start's, where it is held near that. ``ema``: the same
+    in all processes.
+    """
     final = folder / f"checkpoint_{progress.step}"
     partial = folder / f".{final.name}{_PARTIAL}"
     if accelerator.is_main_process:
@@ -62,7 +77,10 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, progress: Progress, 
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(partial))
-    torch.save(memory, partial / f"memory_{accelerator.process_index}.pt")
+    for name, memory in zip(_MEMORIES, memories, strict=False):
+        torch.save(memory, partial / f"{name}_{accelerator.process_index}.pt")
+    if ema is not None and accelerator.is_main_process:
+        torch.save(ema.state_dict(), partial / "ema.pt")
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         (partial / "progress.json").write_text(json.dumps(asdict(progress), indent=2) + "\n")
@@ -101,8 +119,12 @@ def read_progress(checkpoint: Path) -> Progress:
     return Progress(**json.loads((checkpoint / "progress.json").read_text()))
 
 
-def load_checkpoint(accelerator: Accelerator, checkpoint: Path) -> State | None:
-    """Load policy, optimizer and random states of a checkpoint; returns this process's memory.
+def load_checkpoint(
+    accelerator: Accelerator, checkpoint: Path, held: bool = False, ema: Ema | None = None
+) -> tuple[State | None, State | None]:
+    """Load policy, optimizer, average and random states of a checkpoint.
+
+    Returns what this process's policy remembers, and, where the policy is ``held`` near it, what the start does.
 
     Raises :class:`~steve1.cli.UserError` where weights or optimizer hold NaN or inf.
     """
@@ -111,10 +133,19 @@ def load_checkpoint(accelerator: Accelerator, checkpoint: Path) -> State | None:
         "weights": [model.state_dict() for model in accelerator._models],
         "optimizer": [optimizer.state_dict() for optimizer in accelerator._optimizers],
     }
+    if ema is not None:
+        ema.load_state_dict(_tensors(checkpoint / "ema.pt"))
+        loaded["average"] = [ema.state_dict()]
     check_finite(loaded, checkpoint, "remove this checkpoint, so that the run goes on from the one before")
-    path = checkpoint / f"memory_{accelerator.process_index}.pt"
-    memory = torch.load(path, map_location="cpu", weights_only=True)
-    return None if memory is None else map_state(lambda tensor: tensor.to(accelerator.device), memory)
+    found: list[State | None] = [None, None]
+    for i, name in enumerate(_MEMORIES[: 1 + held]):
+        memory = _tensors(checkpoint / f"{name}_{accelerator.process_index}.pt")
+        found[i] = memory and map_state(lambda tensor: tensor.to(accelerator.device), memory)
+    return found[0], found[1]
+
+
+def _tensors(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def check_same_flags(before: dict[str, Any], now: dict[str, Any], checkpoint: Path) -> None:

@@ -6,14 +6,16 @@ import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import GradientAccumulationPlugin, set_seed
 
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from training.feature_cache import FeatureCache, why_not
 from training.policy import build_policy, trained_parameters
+from training.resuming import flag_spans
 from training.run_data import RunData, check_same_mineclip
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def make_accelerator(args: argparse.Namespace) -> Accelerator:
-    """Accelerate for a run; raises UserError for fp16 without a GPU."""
+    """Accelerate for a run; raises UserError for fp16 without a GPU, and for what needs whole weights under FSDP."""
     plugin = GradientAccumulationPlugin(
         num_steps=args.gradient_accumulation_steps, sync_with_dataloader=False
     )
@@ -29,6 +31,10 @@ def make_accelerator(args: argparse.Namespace) -> Accelerator:
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION")  # Accelerate drops fp16 on a CPU without a word
     if asked == "fp16" and accelerator.device.type == "cpu":
         raise UserError("fp16 is asked for and there is no GPU; launch with --mixed_precision no (or bf16)")
+    if args.ema and _sharded(accelerator):
+        raise UserError(
+            f"--ema {args.ema:g} can't average what FSDP keeps in parts; leave one of the two out"
+        )
     return accelerator
 
 
@@ -49,9 +55,47 @@ def load_policy(
             f"{args.in_model}); give --mineclip_embed_dim {width} to train a goal layer for them, or train with "
             "the embeddings that belong to the model"
         )
+    if args.kl_to_start and anew:
+        raise UserError(
+            f"--kl_to_start {args.kl_to_start:g}: {', '.join(anew)} are not in {args.in_weights}, so the start knows "
+            "nothing of these goals and there is nothing to stay near; leave it out"
+        )
     if args.in_weights and not anew and not args.allow_mixed_mineclip:
         check_same_mineclip(data.provenance, args.in_weights)
     return policy, trained_parameters(policy)
+
+
+def _sharded(accelerator: Accelerator) -> bool:
+    return accelerator.distributed_type == DistributedType.FSDP
+
+
+def feature_cache(
+    args: argparse.Namespace, accelerator: Accelerator, policy: MinecraftAgentPolicy
+) -> tuple[FeatureCache | None, str]:
+    """Where a run's picture features are kept, if they are, and a sentence where they could be and are not."""
+    reason = why_not(policy, args.augment, _sharded(accelerator)) if args.cache_features else ""
+    if reason is None:
+        precision = str(accelerator.mixed_precision)
+        return FeatureCache(policy, precision, Path(args.checkpoint_dir) / "features"), ""
+    return None, reason and f"Picture features are not kept, but computed in every step: {reason}"
+
+
+def fill_features(run: Run, cache: FeatureCache) -> None:
+    """Compute the features that are missing, shared out to the processes, and serve them."""
+    accelerator, say = run.accelerator, run.reporter.say
+    missing = cache.missing(run.data.datasets)
+    needed = cache.check_room(missing)
+    accelerator.wait_for_everyone()  # all have looked before any writes
+    if missing:
+        say(f"Computing the picture features of {len(missing)} episode(s), {needed / 1e6:.0f} MB")
+    with accelerator.autocast():
+        for dataset, episode_dir in missing[accelerator.process_index :: accelerator.num_processes]:
+            cache.compute(dataset, episode_dir)
+        accelerator.wait_for_everyone()
+        for dataset, episode_dir in cache.missing(run.data.datasets):  # a machine without the others' disk
+            cache.compute(dataset, episode_dir)
+    cache.serve(run.data.datasets)
+    say(f"Training from picture features that are kept in {cache.folder}")
 
 
 def description(run: Run) -> Iterator[str]:
@@ -84,5 +128,25 @@ def description(run: Run) -> Iterator[str]:
     if note is not None:
         yield note
     yield run.trained
+    if run.features_note:
+        yield run.features_note
     if not args.in_weights:
         yield "No --in_weights: the policy starts from random weights"
+
+
+def metadata(run: Run) -> dict[str, Any]:
+    """What stands in the JSON beside weights; its ``model`` part serves as an architecture file."""
+    progress, data = run.progress, run.data
+    return {
+        "model": {"args": {"net": {"args": run.policy_kwargs}, "pi_head_opts": run.pi_head_kwargs}},
+        "flags": vars(run.args),
+        "flag_spans": flag_spans(progress),
+        "data": data.provenance,
+        "step": progress.step,
+        "processed_frames": run.frames,
+        "best_val_loss": progress.best_val_loss,
+        "best_step": progress.best_step,
+        "best_ema_loss": progress.best_ema_loss,
+        "best_ema_step": progress.best_ema_step,
+        "val_items": len(data.val_items) if data.validation is not None else 0,
+    }

@@ -6,6 +6,7 @@ AdamW, with weight decay on the matrices of linear and convolutional layers alon
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from steve1.checkpoints import load_weights
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training.schedule import short_count
-from training.train_flags import PARTS, plain_part
+from training.train_flags import PARTS, part_scales, plain_part
 
 _DECAYED = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
@@ -43,8 +44,8 @@ def build_policy(
     return policy, anew
 
 
-def _part(policy: MinecraftAgentPolicy, name: str) -> nn.Module:
-    """The module called ``name``, of the network or of the policy."""
+def _part(policy: MinecraftAgentPolicy, name: str, flag: str = "--freeze") -> nn.Module:
+    """The module called ``name``, of the network or of the policy; ``flag`` asked for it."""
     plain = plain_part(name)
     module: nn.Module = policy if plain.startswith(("pi_head", "value_head")) else policy.net
     known = ""
@@ -54,7 +55,7 @@ def _part(policy: MinecraftAgentPolicy, name: str) -> nn.Module:
             here = f"{known} has {', '.join(children)}" if children else f"{known} has no parts of its own"
             if not known:
                 here = f"this policy has {', '.join(p for p in PARTS if p in (*children, 'pi_head'))}"
-            raise UserError(f"--freeze {name}: there is no such part; {here}")
+            raise UserError(f"{flag} {name}: there is no such part; {here}")
         module, known = children[step], f"{known}.{step}".lstrip(".")
     return module
 
@@ -71,27 +72,58 @@ def trained_parameters(policy: MinecraftAgentPolicy) -> str:
     return "\n".join([f"Trainable parameters: {total:_} ({short_count(round(total, -3))})", *lines])
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups for an optimizer: decayed (weights of linear and conv layers) and the rest.
+def scales_of(policy: MinecraftAgentPolicy, lr_scale: Sequence[str]) -> dict[nn.Parameter, float]:
+    """The scale of ``--lr_scale`` of each parameter that has one; of a part within a part, its own.
+
+    Raises:
+        UserError: for a part that the policy does not have, or that is frozen, where a rate would do nothing.
+    """
+    scales: dict[nn.Parameter, float] = {}
+    for name, scale in sorted(part_scales(lr_scale).items(), key=lambda item: item[0].count(".")):
+        part = _part(policy, name, "--lr_scale")
+        trained = [p for p in part.parameters() if p.requires_grad]
+        if not trained:
+            raise UserError(
+                f"--lr_scale {name}: this part is not trained, so a rate does nothing; leave it out"
+            )
+        scales.update(dict.fromkeys(trained, scale))
+    return scales
+
+
+def parameter_groups(
+    module: nn.Module, weight_decay: float, scales: Mapping[nn.Parameter, float] | None = None
+) -> list[dict]:
+    """The groups of an optimizer, two for each learning rate: decayed (weights of linear and conv layers) and the rest.
 
     Biases, norms, the relative-position basis and recurrent weights are not decayed; parameters that do not
-    require a gradient are in neither group.
+    require a gradient are in no group. ``lr_scale`` of a group is what the run's learning rate is multiplied by.
     """
+    scales = scales or {}
     decayed = {id(m.weight) for m in module.modules() if isinstance(m, _DECAYED)}
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if id(p) in decayed], "weight_decay": weight_decay, "decays": True},
-        {"params": [p for p in trained if id(p) not in decayed], "weight_decay": 0.0, "decays": False},
-    ]
+    groups = []
+    for scale in sorted({1.0, *scales.values()}, reverse=True):
+        trained = [p for p in module.parameters() if p.requires_grad and scales.get(p, 1.0) == scale]
+        for decays in (True, False):
+            params = [p for p in trained if (id(p) in decayed) == decays]
+            decay = weight_decay if decays else 0.0
+            groups.append({"params": params, "weight_decay": decay, "decays": decays, "lr_scale": scale})
     return [group for group in groups if group["params"]]
 
 
-def make_optimizer(module: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+def make_optimizer(
+    module: nn.Module, weight_decay: float, scales: Mapping[nn.Parameter, float] | None = None
+) -> torch.optim.AdamW:
     """AdamW over the trained parameters; the learning rate is set before every update.
 
     The fused kernel does the same arithmetic in one pass over memory.
     """
-    return torch.optim.AdamW(parameter_groups(module, weight_decay), lr=0.0, fused=True)
+    return torch.optim.AdamW(parameter_groups(module, weight_decay, scales), lr=0.0, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The rate of the update that follows, for each group by its scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)  # groups of earlier versions have no scale
 
 
 def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:

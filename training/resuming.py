@@ -15,9 +15,11 @@ from typing import Any
 from steve1.cli import UserError
 from training.checkpointing import Progress
 from training.schedule import Schedule
+from training.train_flags import part_scales
 
 FIXED = (
     *("in_model", "in_weights", "out_weights", "mineclip_embed_dim", "freeze"),
+    *("lr_scale", "kl_to_start", "ema"),
     *("sampling", "data_limit", "T", "trunc_t", "p_uncond", "min_btwn_goals", "max_btwn_goals", "augment"),
     *("batch_size", "gradient_accumulation_steps", "seed", "val_every_nth", "val_share", "best_by"),
 )
@@ -31,19 +33,28 @@ CHANGEABLE = (
         "weight_decay",
         "max_grad_norm",
     ),
-    *("gradient_checkpointing", "compile"),
+    *("gradient_checkpointing", "compile", "cache_features"),
     *("val_freq", "val_freq_begin", "val_freq_switch_steps", "early_stopping_patience"),
 )
+# What earlier versions did not know, and so did not do.
+OFF: dict[str, Any] = {"lr_scale": {}, "kl_to_start": 0.0, "ema": 0.0, "start": None}
 _PATHS = ("in_model", "in_weights", "out_weights")
 
 
-def fixed_flags(args: argparse.Namespace, processes: int, data: dict[str, Any]) -> dict[str, Any]:
-    """The flags that a checkpoint is bound to, and what else it is; ``data`` is RunData's provenance."""
+def fixed_flags(
+    args: argparse.Namespace, processes: int, data: dict[str, Any], start: str | None = None
+) -> dict[str, Any]:
+    """The flags that a checkpoint is bound to, and what else it is.
+
+    ``data`` is RunData's provenance, ``start`` the hash of the weights that the policy is to stay near.
+    """
     flags = {name: getattr(args, name) for name in FIXED}
     for name in _PATHS:
         flags[name] = flags[name] and os.path.abspath(flags[name])
     return {
         **flags,
+        "lr_scale": part_scales(args.lr_scale),
+        "start": start,
         "processes": processes,
         "episodes": data["episodes_hash"],
         "datasets": data.get("datasets"),

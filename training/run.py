@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from steve1.checkpoints import load_model_file, metadata_path, save_weights
+from steve1.checkpoints import load_model_file, metadata_path, save_weights, tensors_hash
 from steve1.cli import UserError
 from steve1.vpt.recurrence import State
 from training.augmentation import augment, draw
@@ -26,15 +26,23 @@ from training.checkpointing import (
     remove_checkpoints,
     save_checkpoint,
 )
-from training.meter import Meter
-from training.opening import description, load_policy, make_accelerator
-from training.policy import l2_norm, make_optimizer, set_weight_decay
+from training.ema import Ema
+from training.meter import Meter, metrics
+from training.opening import (
+    description,
+    feature_cache,
+    fill_features,
+    load_policy,
+    make_accelerator,
+    metadata,
+)
+from training.policy import make_optimizer, scales_of, set_learning_rate, set_weight_decay
 from training.reporting import Reporter, duration
 from training.resuming import (
+    OFF,
     begin_span,
     changeable_flags,
     fixed_flags,
-    flag_spans,
     schedule_from_here,
 )
 from training.run_data import RunData
@@ -46,7 +54,8 @@ from training.schedule import (
     snapshots_passed,
     total_steps,
 )
-from training.validation import TAGS, validate
+from training.start_policy import StartPolicy, kl_divergence
+from training.validation import TAGS, ema_tag, validate
 
 # (obs {"img": uint8 [B, T, H, W, 3], "mineclip_embed": [B, T, E]}, actions {name: int [B, T]}, first bool [B, T])
 Batch = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]
@@ -66,6 +75,8 @@ class Run:
         data: the items to train and validate on.
         total_steps, frames_per_step: the run's length, and frames of a step over all processes.
         schedule: the learning rate as a function of frames.
+        ema: the moving average of the weights. start: the policy that this one is held near. features: the kept
+            picture features. Each is None where the flags do not ask for it.
         due: of "validation" and "checkpoint" what waits for the end of the update.
         meter: what is counted between two lines of metrics. reporter: where they go.
 
@@ -90,10 +101,13 @@ class Run:
             self.policy_kwargs["mineclip_embed_dim"] = args.mineclip_embed_dim
         self.data = self._load_data()
         policy, self.trained = load_policy(args, self.policy_kwargs, self.pi_head_kwargs, self.data)
-        optimizer = make_optimizer(policy, args.weight_decay)
+        self.start = StartPolicy(policy).to(self.accelerator.device) if args.kl_to_start else None
+        optimizer = make_optimizer(policy, args.weight_decay, scales_of(policy, args.lr_scale))
         self.policy, self.optimizer = self.accelerator.prepare(policy, optimizer)
         self.plain_policy = self.accelerator.unwrap_model(self.policy)
         self.policy.train()
+        self.ema = Ema(self.policy, args.ema) if args.ema else None
+        self.features, self.features_note = feature_cache(args, self.accelerator, self.plain_policy)
 
         processes = self.accelerator.num_processes
         self.global_batch = args.batch_size * processes
@@ -104,7 +118,8 @@ class Run:
     # ---- how it begins ----
 
     def _check_outputs(self) -> None:
-        for kind in ("", "_latest", "_best"):
+        kinds = ("", "_latest", "_best", *(("_ema", "_ema_latest", "_ema_best") if self.args.ema else ()))
+        for kind in kinds:
             metadata_path(self.weights_path(kind))
         found = checkpoints(self.checkpoint_dir)
         if found and not (self.args.restart_from_checkpoint or self.args.reset_checkpoint_dir):
@@ -131,12 +146,13 @@ class Run:
                 shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
             self.accelerator.wait_for_everyone()
         args, accelerator = self.args, self.accelerator
-        flags = fixed_flags(args, accelerator.num_processes, self.data.provenance)
+        start = tensors_hash(self.start.policy) if self.start is not None else None
+        flags = fixed_flags(args, accelerator.num_processes, self.data.provenance, start)
         self.progress = progress = Progress(flags=flags, val_items=self._affordable_val_items())
         found = checkpoints(self.checkpoint_dir)
         if found:
             self.progress = progress = read_progress(found[-1])
-            check_same_flags(progress.flags, flags, found[-1])
+            check_same_flags({**OFF, **progress.flags}, flags, found[-1])
             progress.flags = flags
         self.schedule, change = schedule_from_here(args, progress, self.frames)
         progress.tail = (
@@ -144,7 +160,11 @@ class Run:
         )
         changed = begin_span(progress, changeable_flags(args, accelerator.mixed_precision))
         if found:
-            self.memory = load_checkpoint(accelerator, found[-1])
+            self.memory, start_memory = load_checkpoint(
+                accelerator, found[-1], self.start is not None, self.ema
+            )
+            if self.start is not None:
+                self.start.memory = start_memory
             set_weight_decay(self.optimizer, args.weight_decay)
         if self.data.validation is not None and self.progress.val_items is not None:
             self.data.choose_validation(self.progress.val_items)
@@ -169,12 +189,17 @@ class Run:
         often = n_validations(
             self.total_steps, args.val_freq, args.val_freq_begin, args.val_freq_switch_steps
         )
-        return affordable_items(args.val_share, args.n_frames, args.T, often)
+        return affordable_items(args.val_share, args.n_frames, args.T, often * (2 if args.ema else 1))
 
     def describe(self) -> None:
         """Say what is trained on what."""
         for line in description(self):
             self.reporter.say(line)
+
+    def prepare_features(self) -> None:
+        """Where pictures' features are kept: compute what is missing, and serve them in place of pictures."""
+        if self.features is not None:
+            fill_features(self, self.features)
 
     # ---- what the loop asks for ----
 
@@ -193,6 +218,8 @@ class Run:
                 for piece in range(progress.piece, self.args.T // self.args.trunc_t):
                     yield batch, piece
                 self.memory, progress.piece = None, 0
+                if self.start is not None:
+                    self.start.memory = None
                 progress.batches += 1
 
     def on_device(self, batch: Batch, piece: int) -> Batch:
@@ -215,8 +242,19 @@ class Run:
     def set_learning_rate(self, rate: float) -> None:
         """The rate of the update that follows."""
         self.meter.learning_rate = rate
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimizer, rate)
+
+    def pull_to_start(
+        self, obs: dict[str, torch.Tensor], first: torch.Tensor, log_probs: dict[str, torch.Tensor]
+    ) -> torch.Tensor | float:
+        """What ``--kl_to_start`` adds to the loss of a piece of the batch; 0 without it."""
+        if self.start is None:
+            return 0.0
+        with self.accelerator.autocast():
+            kl = kl_divergence(self.start.log_probs(obs, first), log_probs)
+        self.meter.kls.append(kl.item())
+        self.check_finite("KL to the start", self.meter.kls[-1])
+        return self.args.kl_to_start * kl
 
     def check_finite(self, what: str, value: float) -> None:
         """Raises NonFiniteLoss where ``value`` is no number."""
@@ -250,25 +288,8 @@ class Run:
 
     def log(self) -> None:
         """A line of training metrics, over the steps since the last one."""
-        meter, seconds = self.meter, self.meter.seconds
-        steps_a_second = len(meter.losses) / seconds
-        mean = self.accelerator.reduce(meter.mean_loss().to(self.accelerator.device), reduction="mean")
-        values = {
-            "loss/train": mean.item(),
-            "learning_rate": meter.learning_rate,
-            "grad_l2_norm": meter.grad_norm,
-            "weights_l2_norm": l2_norm(self.policy),
-            "processed_frames": self.frames,
-            "frames_per_second": steps_a_second * self.frames_per_step,
-            "data_wait_share": meter.waited / seconds,
-            "validation_share": meter.validation_share,
-            "epoch": self.frames / (len(self.data.items) * self.args.T),
-        }
-        if self.accelerator.device.type == "cuda":
-            values["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        left = (self.total_steps - self.progress.step) / steps_a_second / (1 - meter.validation_share)
-        self.reporter.training(self.progress.step, values, left)
-        meter.begin()
+        self.reporter.training(self.progress.step, *metrics(self))
+        self.meter.begin()
 
     def validate(self) -> None:
         """Measure the validation losses, and keep the weights where they are the best so far."""
@@ -277,7 +298,10 @@ class Run:
         progress = self.progress
         self.reporter.say(f"Running validation at step {progress.step}...")
         with self.meter.validating():
-            losses = validate(self.accelerator, self.policy, self.data.validation_part(), self.args.trunc_t)
+            losses = self._losses()
+            if self.ema is not None:
+                with self.ema.in_place():
+                    losses |= {ema_tag(tag): loss for tag, loss in self._losses().items()}
         with self.meter.pausing():
             self.last_validation = progress.step
             self.reporter.validation(progress.step, losses, self.frames)
@@ -285,7 +309,12 @@ class Run:
                 self.save_weights(f"_step_{progress.step}")
             deciding = TAGS["right"] + (f"/{self.args.best_by}" if self.args.best_by else "")
             self._compare_with_best(losses[deciding])
+            if self.ema is not None:
+                self._compare_average(losses[ema_tag(deciding)])
             self.reporter.draw_curves()
+
+    def _losses(self) -> dict[str, float]:
+        return validate(self.accelerator, self.policy, self.data.validation_part(), self.args.trunc_t)
 
     def _compare_with_best(self, loss: float) -> None:
         progress, say = self.progress, self.reporter.say
@@ -303,6 +332,12 @@ class Run:
                 f"{progress.best_step} in {progress.validations_since_best} validations"
             )
 
+    def _compare_average(self, loss: float) -> None:
+        progress = self.progress
+        if progress.best_ema_loss is None or loss < progress.best_ema_loss:
+            progress.best_ema_loss, progress.best_ema_step = loss, progress.step
+            self._save_average("_best")
+
     # ---- what is written ----
 
     def save_snapshots(self) -> None:
@@ -315,7 +350,8 @@ class Run:
         """Save all that going on needs, and ``_latest``."""
         began = time.perf_counter()
         with self.meter.pausing():
-            save_checkpoint(self.accelerator, self.checkpoint_dir, self.progress, self.memory)
+            memories = [self.memory, *([self.start.memory] if self.start is not None else [])]
+            save_checkpoint(self.accelerator, self.checkpoint_dir, self.progress, memories, self.ema)
             self.save_weights("_latest")
         took = duration(time.perf_counter() - began)
         self.reporter.say(f"Saved the checkpoint of step {self.progress.step} in {took}")
@@ -325,25 +361,22 @@ class Run:
         return self.out.with_name(f"{self.out.stem}{kind}.weights")
 
     def save_weights(self, kind: str) -> None:
-        """Write ``OUTkind.weights`` and its JSON; called by all processes together."""
+        """Write ``OUTkind.weights`` and its JSON, and those of the average; called by all processes together."""
+        self._save(kind, {})
+        if kind != "_best":  # the best average is of another step
+            self._save_average(kind)
+
+    def _save_average(self, kind: str) -> None:
+        """Write ``OUT_emakind.weights``, where there is an average."""
+        if self.ema is not None:
+            with self.ema.in_place():
+                self._save(f"_ema{kind}", {"average": {"decay": self.ema.decay, "updates": self.ema.updates}})
+
+    def _save(self, kind: str, more: dict[str, Any]) -> None:
         state = self.accelerator.get_state_dict(self.policy)
         if self.is_main:
-            save_weights(state, self.weights_path(kind), self._metadata())
+            save_weights(state, self.weights_path(kind), {**metadata(self), **more})
         self.accelerator.wait_for_everyone()
-
-    def _metadata(self) -> dict[str, Any]:
-        """What stands in the JSON beside weights; its ``model`` part serves as an architecture file."""
-        return {
-            "model": {"args": {"net": {"args": self.policy_kwargs}, "pi_head_opts": self.pi_head_kwargs}},
-            "flags": vars(self.args),
-            "flag_spans": flag_spans(self.progress),
-            "data": self.data.provenance,
-            "step": self.progress.step,
-            "processed_frames": self.frames,
-            "best_val_loss": self.progress.best_val_loss,
-            "best_step": self.progress.best_step,
-            "val_items": len(self.data.val_items) if self.data.validation is not None else 0,
-        }
 
     # ---- how it ends ----
 
@@ -362,6 +395,8 @@ class Run:
                     f", its start: no validation was better, so {self.weights_path('_best')} holds the weights that it "
                     "began with"
                 )
+        if progress.best_ema_loss is not None:
+            best += f"; of the average {progress.best_ema_loss:.3f} at step {progress.best_ema_step}"
         self.reporter.say(f"Done: {self.out} after {self.frames:_} frames{best}")
         if self.data.validation is not None:
             self.reporter.say(f"Validations took {self.meter.validation_share:.1%} of the time")

@@ -78,6 +78,11 @@ class RunData:
                 )
         self._check_best_by(args.best_by)
 
+    @property
+    def datasets(self) -> list[MinecraftDataset]:
+        """That to train on, and that to validate on where there is one."""
+        return [self.items, *([self.validation.dataset] if self.validation is not None else [])]
+
     def shared_memory_note(self) -> str | None:
         """A sentence where this machine's shared memory will not hold what the workers load ahead; else None."""
         return shared_memory_note(

@@ -65,6 +65,7 @@ def train(run: Run) -> None:
     if run.finished():
         run.end_again()
         return
+    run.prepare_features()
     run.meter.start()
     if run.progress.step == 0:
         run.validate()
@@ -100,8 +101,9 @@ def step(run: Run, batch: Batch, piece: int) -> None:
     with accelerator.accumulate(run.policy):
         (log_probs, _), memory = run.policy(obs, first, run.memory)
         loss = -run.plain_policy.log_prob(log_probs, actions).mean()  # nats a frame
+        pull = run.pull_to_start(obs, first, log_probs)  # 0 without --kl_to_start
         run.check_finite("loss", loss.item())
-        accelerator.backward(loss)
+        accelerator.backward(loss + pull)
 
         if accelerator.sync_gradients:  # the update's last piece: its gradients are complete
             norm = accelerator.clip_grad_norm_(run.policy.parameters(), args.max_grad_norm or math.inf)
@@ -111,6 +113,8 @@ def step(run: Run, batch: Batch, piece: int) -> None:
             run.set_learning_rate(run.schedule.rate((progress.step + 1) * run.frames_per_step))
         run.optimizer.step()
         run.optimizer.zero_grad()
+        if accelerator.sync_gradients and run.ema is not None:
+            run.ema.update()
     run.memory = detach_state(memory)  # the next piece remembers, and gradients end here
     progress.step += 1
     progress.piece = piece + 1

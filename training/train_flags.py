@@ -24,13 +24,39 @@ def plain_part(name: str) -> str:
     return name.removeprefix("policy.").removeprefix("net.")
 
 
-def unknown_parts(names: Sequence[str]) -> list[str]:
+def part_scales(given: Sequence[str]) -> dict[str, float]:
+    """What ``--lr_scale PART=S ...`` says, by part; raises ValueError for what is not of that form."""
+    pairs = (text.partition("=") for text in given)
+    return {plain_part(name): number(scale) for name, _, scale in pairs}
+
+
+def unknown_parts(names: Sequence[str], flag: str = "--freeze") -> list[str]:
     """One sentence for each name that belongs to no part of any policy; the rest needs the model itself."""
     return [
-        f"--freeze {name}: the policy has no such part; its parts are {', '.join(PARTS)}"
+        f"{flag} {name}: the policy has no such part; its parts are {', '.join(PARTS)}"
         for name in names
         if plain_part(name).partition(".")[0] not in (*PARTS, "value_head")
     ]
+
+
+def _scale_problems(given: Sequence[str]) -> list[str]:
+    """What is wrong with ``--lr_scale``."""
+    problems = unknown_parts([text.partition("=")[0] for text in given], "--lr_scale")
+    for text in given:
+        name, _, scale = text.partition("=")
+        try:
+            fine = 0 < number(scale) < float("inf")
+        except (ValueError, argparse.ArgumentTypeError):
+            fine = False
+        if not fine:
+            problems.append(
+                f"--lr_scale {text} must be PART=S with S above 0, as in img_process=0.1; --freeze {name} is for 0"
+            )
+    names = [plain_part(text.partition("=")[0]) for text in given]
+    problems += [
+        f"--lr_scale names {name} twice; give it once" for name in sorted(set(names)) if names.count(name) > 1
+    ]
+    return problems
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,6 +87,14 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="PART",
         help="parts that are not trained, as in --freeze img_process recurrent_layer.blocks.0; none: all are trained",
+    )
+    group.add_argument(
+        "--cache_features",
+        default=True,
+        help="with --freeze img_process: compute each frame's picture features once, keep them in "
+        "checkpoint_dir/features, and train from there: the same loss, many times quicker; False: compute them anew "
+        "in every step, as --augment does in any case",
+        **switch,
     )
     group.add_argument(
         "--mineclip_embed_dim",
@@ -119,6 +153,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--max_grad_norm", type=number, default=5.0, help="clip the gradient's L2 norm; 0: never"
+    )
+    group.add_argument(
+        "--lr_scale",
+        nargs="*",
+        default=[],
+        metavar="PART=S",
+        help="multiply the learning rate of parts, as in --lr_scale img_process=0.1 recurrent_layer=0.3, with the "
+        "names of --freeze; none: one rate for all",
+    )
+    group.add_argument(
+        "--kl_to_start",
+        type=number,
+        default=0.0,
+        help="weight of KL(start || policy) in the loss, nats a frame on the batch's frames, to keep the policy near "
+        "--in_weights; a second forward pass; 0: off",
+    )
+    group.add_argument(
+        "--ema",
+        type=number,
+        default=0.0,
+        help="decay an update of a moving average of the weights, 0.999 say, which is validated and saved beside them: "
+        "OUT_ema, OUT_ema_best, ...; 0: off",
     )
     group.add_argument(
         "--seed",
@@ -243,6 +299,13 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
         )
     problems += out_of_range(args, "val_share", least=0, below=1, note="0: all items")
     problems += unknown_parts(args.freeze)
+    problems += _scale_problems(args.lr_scale)
+    problems += out_of_range(args, "ema", least=0, below=1, note="0: off")
+    problems += out_of_range(args, "kl_to_start", least=0, note="0: off")
+    if args.kl_to_start and not args.in_weights:
+        problems.append(
+            f"--kl_to_start {args.kl_to_start:g} is for a start worth staying near; give --in_weights"
+        )
     if not args.out_weights.endswith(".weights"):
         problems.append(f"--out_weights {args.out_weights} must end in .weights")
     return problems

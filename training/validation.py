@@ -22,11 +22,16 @@ GOALS = ("right", "none", "shuffled")
 TAGS = {"right": "loss/val", "none": "loss/val_uncond", "shuffled": "loss/val_shuffled"}
 
 
+def ema_tag(tag: str) -> str:
+    """The tag of a loss for the moving average of the weights: ``loss/val/NAME`` -> ``loss/val_ema/NAME``."""
+    return tag.replace("loss/val", "loss/val_ema", 1)
+
+
 class ValidationItems(torch.utils.data.Dataset):
     """Every nth item of a dataset, with the goals of another item beside its own.
 
-    Items: ``(img [T, H, W, 3], embeds {"right", "shuffled": [T, E]}, actions, firsts)``. The other item is the one
-    half the list away, so it is fixed, and in most cases of another episode.
+    Items: ``(seen {"img": [T, H, W, 3]}, embeds {"right", "shuffled": [T, E]}, actions, firsts)``. The other item is
+    the one half the list away, so it is fixed, and in most cases of another episode.
     """
 
     def __init__(self, dataset: MinecraftDataset, every_nth: int = 1):
@@ -40,7 +45,8 @@ class ValidationItems(torch.utils.data.Dataset):
         obs, actions, firsts = self.dataset[self.items[index]]
         other = self.items[(index + len(self.items) // 2) % len(self.items)]
         embeds = {"right": obs["mineclip_embed"], "shuffled": self.dataset.goal_embeds(other)}
-        return obs["img"], embeds, actions, firsts
+        seen = {name: value for name, value in obs.items() if name != "mineclip_embed"}
+        return seen, embeds, actions, firsts
 
 
 def choose_items(owners: Sequence[int], wanted: int, seed: int) -> list[int]:
@@ -102,7 +108,7 @@ def validate(
     shape = max(len(part.datasets), 1), len(GOALS) + 1
     sums = torch.zeros(shape, dtype=torch.float64, device=device)
     served = 0
-    for img, embeds, actions, firsts in part.batches:
+    for pictures, embeds, actions, firsts in part.batches:
         batch, length = firsts.shape
         owners = part.owners[served : served + batch]
         of = [torch.tensor([owner == row for owner in owners], device=device) for row in range(shape[0])]
@@ -113,7 +119,8 @@ def validate(
             right, shuffled = (embeds[name][:, piece].to(device) for name in ("right", "shuffled"))
             goals = [right, torch.zeros_like(right), shuffled]
             taken = {name: value[:, piece].to(device) for name, value in actions.items()}
-            seen, first = {"img": img[:, piece].to(device)}, firsts[:, piece].to(device)
+            seen = {name: value[:, piece].to(device) for name, value in pictures.items()}
+            first = firsts[:, piece].to(device)
             outputs, states = policy(seen, first, states, goals)
             for i, (log_probs, _) in enumerate(outputs):
                 losses = -plain.log_prob(log_probs, taken)  # [B, t]

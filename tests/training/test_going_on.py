@@ -43,7 +43,13 @@ def test_another_value_of_a_fixed_flag_is_refused_by_its_name(name, tmp_path):
     before = fixed_flags(args, 1, {"episodes_hash": "hash"})
     check_same_flags(before, fixed_flags(args, 1, {"episodes_hash": "hash"}), tmp_path)
     value = getattr(args, name)
-    setattr(args, name, f"{value}2" if isinstance(value, str) else ["pi_head"] if name == "freeze" else 77)
+    setattr(
+        args,
+        name,
+        f"{value}2"
+        if isinstance(value, str)
+        else {"freeze": ["pi_head"], "lr_scale": ["pi_head=2"]}.get(name, 77),
+    )
     if name in ("in_weights", "augment"):
         setattr(args, name, {"in_weights": "b.weights", "augment": True}[name])
     with pytest.raises(ValueError, match=f"{name} was .* and is "):

@@ -129,12 +129,12 @@ def test_killed_inside_a_checkpoint_the_one_before_is_used(flags, unbroken, tmp_
     flags = [*flags, "--augment"]
     original = run.save_checkpoint
 
-    def dying(accelerator, folder, progress, memory):
+    def dying(accelerator, folder, progress, memories, ema):
         if progress.step == 20:
             (folder / ".checkpoint_20.partial").mkdir()
             (folder / ".checkpoint_20.partial" / "model.safetensors").write_bytes(b"half")
             raise MemoryError("as if killed")
-        original(accelerator, folder, progress, memory)
+        original(accelerator, folder, progress, memories, ema)
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "save_checkpoint", dying)

@@ -78,12 +78,12 @@ def test_the_pictures_are_encoded_once_for_all_three_losses(dataset, policy):
     ours = losses(policy, ValidationItems(dataset), 100)
     assert pieces == [(len(dataset), 8)] * 2
 
-    img, embeds, actions, firsts = next(iter(DataLoader(ValidationItems(dataset), batch_size=100)))
+    pictures, embeds, actions, firsts = next(iter(DataLoader(ValidationItems(dataset), batch_size=100)))
     alone = {"loss/val": embeds["right"], "loss/val_shuffled": embeds["shuffled"]}
     for tag, goals in {**alone, "loss/val_uncond": torch.zeros_like(embeds["right"])}.items():
         state, total = policy.initial_state(len(dataset)), 0.0
         for piece in (slice(0, 8), slice(8, 16)):
-            obs = {"img": img[:, piece], "mineclip_embed": goals[:, piece]}
+            obs = {"img": pictures["img"][:, piece], "mineclip_embed": goals[:, piece]}
             with torch.no_grad():
                 (log_probs, _), state = policy(obs, firsts[:, piece], state)
             taken = {name: value[:, piece] for name, value in actions.items()}
