@@ -35,6 +35,7 @@ from steve1.flags import (
     add_device_flags,
     add_model_flags,
     add_world_flags,
+    complete_models,
     missing_files,
     missing_python,
 )
@@ -212,6 +213,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "0: all are links (default 50)",
     )
     args = parser.parse_args(argv)
+    complete_models(args)
     args.custom_text_prompt = list(dict.fromkeys(text.strip() for text in args.custom_text_prompt))
     args.visual_prompt = list(dict.fromkeys(args.visual_prompt))
     report_all(_problems(args))

@@ -28,7 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 from steve1.cli import count, entry_point, number, out_of_range, report_all
 from steve1.config import FPS, data_root
-from steve1.flags import add_device_flags, add_model_flags, add_world_flags, missing_files, missing_python
+from steve1.flags import (
+    add_device_flags,
+    add_model_flags,
+    add_world_flags,
+    complete_models,
+    missing_files,
+    missing_python,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +85,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="folder of the films (default: data/generated_videos)",
     )
     args = parser.parse_args(argv)
+    complete_models(args)
     report_all(_problems(args))
     return args
 

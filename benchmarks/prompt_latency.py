@@ -33,6 +33,7 @@ from steve1.flags import (
     add_device_flags,
     add_model_flags,
     add_world_flags,
+    complete_models,
     missing_files,
     missing_python,
 )
@@ -54,6 +55,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     playing.add_argument("--n_prompts", type=count, default=40, help="prompts to type (default 40)")
     args = parser.parse_args(argv)
+    complete_models(args)
     problems = out_of_range(args, "n_prompts", least=1)
     problems += out_of_range(args, "cond_scale", least=0, most=100, note="0: no guidance")
     report_all(problems + missing_files(args) + missing_python(args))

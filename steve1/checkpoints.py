@@ -1,5 +1,6 @@
 """Every read and write of weight files: ``.model``, ``.weights``, ``.pth``, ``.pt``. No file can run code here.
 
+Wherever a file is read, a place in the hub's form (:mod:`steve1.hub`: a folder, or ``hf://OWNER/NAME``) is read too.
 Tensors are read by ``torch.load(weights_only=True)``, pickles by :mod:`steve1.safe_pickle`. What is written
 is whole or absent, and has a JSON beside it that names the tensors' hash. Training checkpoints (optimizer,
 position) are not this module's business.
@@ -14,7 +15,7 @@ import pickle
 import platform
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from steve1 import hub
 from steve1.cli import UserError
-from steve1.config import MINECLIP_CONFIG, version
+from steve1.config import MINECLIP_CONFIG, PI_HEAD_KWARGS, version
+from steve1.envs.telling import say_once
 from steve1.files import read_text, remove_partials, whole_file
 from steve1.safe_pickle import dump_pickle, load_pickle
 
@@ -51,12 +54,15 @@ _WEIGHT_SUFFIXES = {".weights", ".pth", ".pt"}
 
 
 def load_model_file(path: str | os.PathLike) -> tuple[dict, dict]:
-    """Read a policy's architecture from a ``.model`` pickle, or from JSON of the same nesting.
+    """Read a policy's architecture from a ``.model`` pickle, from JSON of the same nesting, or from the hub's form.
 
     Returns ``(policy_kwargs, pi_head_kwargs)``: what stands at ``model.args.net.args`` and
     ``model.args.pi_head_opts`` (docs/formats.md), with the temperature as a float. The JSON beside weights
-    that we trained has that nesting too.
+    that we trained has that nesting too. The hub's form has no temperature unless we wrote it: it is the published
+    head's 2.0, which is said once.
     """
+    if hub.is_hub(path):
+        return _hub_model(path)
     content = _read_json(path) if str(path).endswith(".json") else load_pickle(path)
     try:
         args = content["model"]["args"]
@@ -71,12 +77,29 @@ def load_model_file(path: str | os.PathLike) -> tuple[dict, dict]:
     return policy_kwargs, pi_head_kwargs
 
 
-def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
+def _hub_model(place: str | os.PathLike) -> tuple[dict, dict]:
+    folder = hub.folder_of(place)
+    kwargs = hub.read_config(folder).get("policy_kwargs")
+    if not isinstance(kwargs, dict) or "hidsize" not in kwargs:
+        raise UserError(f"{folder / hub.CONFIG} does not describe a policy; policy_kwargs are needed")
+    head = hub.read_notes(folder).get("policy", {}).get("pi_head_kwargs")
+    if head is None:
+        say_once(
+            f"{place} says no temperature of the policy's head: {PI_HEAD_KWARGS['temperature']} is taken, that of the "
+            "published head (MineStudio plays with 1.0)"
+        )
+    return kwargs, dict(head or PI_HEAD_KWARGS)
+
+
+def read_state_dict(path: str | os.PathLike, part: str = "policy") -> dict[str, Tensor]:
     """Read a file of named tensors onto the CPU; names without ``module.policy.`` or ``policy.``.
 
-    A file of the form ``{"state_dict": {...}}`` is unwrapped. Large files are mapped, not copied. Raises
+    Of a place in the hub's form ``part`` is read: ``policy``, ``prior`` or ``mineclip``. A file of the form
+    ``{"state_dict": {...}}`` is unwrapped. Large files are mapped, not copied. Raises
     :class:`~steve1.cli.UserError` for a file that is truncated, of another kind, or asks for code.
     """
+    if hub.is_hub(path):
+        return hub.read_part(path, part)
     with open(path, "rb"):  # a missing file is the operating system's error, which names it
         mapped = zipfile.is_zipfile(path)
     try:
@@ -110,29 +133,47 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
 def load_weights(module: nn.Module, path: str | os.PathLike, new_embedding: bool = False) -> list[str]:
     """Load the weights file ``path`` into ``module``; every name and shape must fit.
 
+    Of a place in the hub's form the part that ``module`` is, policy or prior, is loaded.
     A file without ``mineclip_embed_linear.*`` (VPT's, which knows no goals) leaves that layer as it was
     initialised; this is printed. With ``new_embedding`` the same holds for a file whose layer is for
     embeddings of another width. Returns the names left as they were. Raises
     :class:`~steve1.cli.UserError` listing what is missing, unexpected, of another shape or not finite.
     """
-    theirs, ours = read_state_dict(path), module.state_dict()
+    ours = module.state_dict()
+    theirs = read_state_dict(path, _part_of(ours))
+    _check_prefixes(theirs, ours, path)
     goal_names = [name for name in ours if _GOAL_LAYER in name.split(".")]
-    kept: list[str] = []
+    kept, told = [], ""
     if goal_names and not any(name in theirs for name in goal_names):
         kept = goal_names
-        print(f"{path} has no goal layer (a VPT file): {', '.join(kept)} start from random weights")
+        told = f"{path} has no goal layer (a VPT file): {', '.join(kept)} start from random weights"
     elif new_embedding and any(
         name in theirs and theirs[name].shape != ours[name].shape for name in goal_names
     ):
         kept = goal_names
-        print(f"{path} is for embeddings of another width: {', '.join(kept)} start anew from random weights")
+        told = f"{path} is for embeddings of another width: {', '.join(kept)} start anew from random weights"
     theirs = {name: tensor for name, tensor in theirs.items() if name not in kept}
     problems = _misfits(theirs, {name: tensor for name, tensor in ours.items() if name not in kept})
     if problems:
         raise UserError(f"{path} does not fit the model; {problems}. Give the weights that belong to it")
     check_finite(theirs, path)
     module.load_state_dict(theirs, strict=False)
+    if told:
+        print(told)
     return kept
+
+
+def _part_of(names: Iterable[str]) -> str:
+    """Which part of the hub's form a module with these names is."""
+    return "prior" if {name.partition(".")[0] for name in names} == {"encoder", "decoder"} else "policy"
+
+
+def _check_prefixes(theirs: Iterable[str], ours: Iterable[str], path: object) -> None:
+    """Refuse a file whose tensors stand under prefixes that the model has not, before anything else is said of it."""
+    known = [f"{name.partition('.')[0]}{'.' if '.' in name else ''}" for name in ours]
+    foreign = hub.foreign_prefixes((name for name in theirs if "." in name), known)
+    if foreign:
+        raise UserError(f"{path} does not fit the model: {foreign}. Give the weights that belong to it")
 
 
 def check_finite(
@@ -196,8 +237,13 @@ def metadata_path(path: str | os.PathLike) -> Path:
     return beside
 
 
-def read_metadata(path: str | os.PathLike) -> dict:
-    """What :func:`save_weights` noted beside the weights file ``path``; ``{}`` when there is nothing."""
+def read_metadata(path: str | os.PathLike, part: str = "policy") -> dict:
+    """What :func:`save_weights` noted beside the weights file ``path``; ``{}`` when there is nothing.
+
+    Of a place in the hub's form, what is noted there of its ``part``.
+    """
+    if hub.is_hub(path):
+        return dict(hub.read_notes(hub.folder_of(path)).get(part, {}))
     try:
         metadata = _read_json(_beside(path))
     except FileNotFoundError:
@@ -216,7 +262,7 @@ def tensors_hash(source: nn.Module | Mapping[str, Tensor]) -> str:
 
 
 def load_mineclip(path: str | os.PathLike, config: Mapping | str | os.PathLike | None = None) -> MineCLIP:
-    """Load a MineCLIP, in eval mode: the published ``attn.pth``, or a file of :func:`save_mineclip`.
+    """Load a MineCLIP, in eval mode: the published ``attn.pth``, a file of :func:`save_mineclip`, or the hub's form.
 
     ``config`` is a dict (keys of ``steve1.config.MINECLIP_CONFIG``) or a path to one in JSON; None means the
     JSON beside the weights, or else the published sizes. Of tensors that the published file holds under
@@ -225,7 +271,7 @@ def load_mineclip(path: str | os.PathLike, config: Mapping | str | os.PathLike |
     from steve1.mineclip import MineCLIP
 
     named: dict[str, Tensor] = {}
-    for name, tensor in read_state_dict(path).items():
+    for name, tensor in read_state_dict(path, "mineclip").items():
         plain = _mineclip_name(name)
         if plain is not None:
             named.setdefault(plain, tensor)
@@ -297,6 +343,13 @@ def _mineclip_config(path: str | os.PathLike, config: Mapping | str | os.PathLik
     if config is not None:
         content, origin = _read_json(config), f"the configuration {config}"
         return dict(content.get("config", content)), origin
+    if hub.is_hub(path):
+        noted = read_metadata(path, "mineclip").get("config")
+        return (
+            (dict(noted), f"the configuration in {hub.OURS}")
+            if noted
+            else (dict(MINECLIP_CONFIG), "the published MineCLIP")
+        )
     if _beside(path).exists():
         content = _read_json(_beside(path))
         content = content.get("config", content)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from steve1 import hub
 from steve1.config import weights_dir
 from steve1.envs import ENV_NAMES
 from steve1.envs.minerl_python import add_minerl_flag
 from steve1.envs.minerl_python import missing_python as missing_python
 
 MODEL_FILES = ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config")
+_FILES_ALONE = ("mineclip_config", "prompts")  # of the flags checked here, those that name no weights
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -20,27 +22,27 @@ def add_model_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--in_model",
         type=Path,
-        default=weights / "vpt" / "2x.model",
-        help="the policy's architecture, .model or .json (default: data/weights/vpt/2x.model)",
+        help="the policy's architecture, .model or .json (default: what --in_weights holds, else "
+        "data/weights/vpt/2x.model)",
     )
     group.add_argument(
         "--in_weights",
         type=Path,
         default=weights / "steve1" / "steve1.weights",
-        help="the policy's weights (default: data/weights/steve1/steve1.weights)",
+        help="the policy's weights (default: data/weights/steve1/steve1.weights); or a folder in the hub's form, or "
+        "hf://OWNER/NAME, which holds architecture, prior and MineCLIP too: then it is the one flag needed",
     )
     group.add_argument(
         "--prior_weights",
         type=Path,
         default=None,
-        help="the prior, which turns a text's embedding into a goal, sampled once an episode (default: none, the "
-        "text's embedding is the goal)",
+        help="the prior, which turns a text's embedding into a goal, sampled once an episode; none: the text's "
+        "embedding is the goal (default: what --in_weights holds, else none)",
     )
     group.add_argument(
         "--mineclip_weights",
         type=Path,
-        default=weights / "mineclip" / "attn.pth",
-        help="MineCLIP, which embeds the texts (default: data/weights/mineclip/attn.pth)",
+        help="MineCLIP, which embeds the texts (default: what --in_weights holds, else data/weights/mineclip/attn.pth)",
     )
     group.add_argument(
         "--mineclip_config",
@@ -67,14 +69,43 @@ def add_device_flags(group: argparse._ActionsContainer) -> None:
     )
 
 
+def complete_models(args: argparse.Namespace) -> None:
+    """Fill in what :func:`add_model_flags` was not given: of one place in the hub's form all that it holds is taken.
+
+    Of a place on the hub itself, which is not fetched for this, it is taken to hold everything.
+    """
+    parts: set[str] = set()
+    if hub.is_address(args.in_weights):
+        parts = {"policy", "prior", "mineclip"}
+    elif hub.is_hub(args.in_weights) and hub.problem(args.in_weights) is None:
+        parts = hub.parts_of(args.in_weights)
+    weights = weights_dir()
+    if args.in_model is None:
+        args.in_model = args.in_weights if hub.is_hub(args.in_weights) else weights / "vpt" / "2x.model"
+    if args.prior_weights is None and "prior" in parts:
+        args.prior_weights = args.in_weights
+    elif args.prior_weights == Path("none"):
+        args.prior_weights = None
+    if args.mineclip_weights is None:
+        held = "mineclip" in parts
+        args.mineclip_weights = args.in_weights if held else weights / "mineclip" / "attn.pth"
+
+
 def missing_files(args: argparse.Namespace, names: tuple[str, ...] = MODEL_FILES) -> list[str]:
-    """A sentence for each of these flags whose file does not exist."""
-    given = {name: getattr(args, name) for name in names}
-    return [
-        f"--{name} {path} does not exist; give a file, or fetch it with download_weights.sh"
-        for name, path in given.items()
-        if path is not None and not path.is_file()
-    ]
+    """A sentence for each of these flags whose file does not exist; weights may be in the hub's form as well."""
+    problems = []
+    for name in names:
+        path = getattr(args, name)
+        if path is None:
+            continue
+        if name not in _FILES_ALONE and hub.is_hub(path):
+            wrong = hub.problem(path)
+            problems += [f"--{name} {path}: {wrong}"] if wrong else []
+        elif not Path(path).is_file():
+            problems.append(
+                f"--{name} {path} does not exist; give a file, or fetch it with download_weights.sh"
+            )
+    return problems
 
 
 def add_world_flags(group: argparse._ActionsContainer, default: str = "auto") -> None:

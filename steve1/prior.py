@@ -63,11 +63,13 @@ class TranslatorVAE(nn.Module):
 
 
 def load_prior(path: str | os.PathLike) -> TranslatorVAE:
-    """Load a prior, published or ours, in eval mode on the CPU; its sizes are read off its tensors.
+    """Load a prior, published, ours or in the hub's form, in eval mode on the CPU; its sizes are read off its tensors.
 
     Raises :class:`~steve1.cli.UserError` where the file is no prior.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in checkpoints.read_state_dict(path).items()}
+    shapes = {
+        name: tuple(tensor.shape) for name, tensor in checkpoints.read_state_dict(path, "prior").items()
+    }
     first, last = shapes.get("encoder.0.weight", ()), shapes.get("encoder.6.weight", ())
     if len(first) != 2 or len(last) != 2 or first[1] % 2 or last[0] % 2:
         raise UserError(

@@ -41,6 +41,7 @@ PROMISED = {
         max_btwn_goals batch_size seed output columns""",
     "steve1/download_weights.py": "",
     "steve1/envs/minerl.py": "minerl_python",
+    "steve1/export.py": "to in_model in_weights prior_weights mineclip_weights report",
     "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale
         gameplay_length save_dirpath seed env minerl_python num_envs compare_weights visual_prompt visual_prompts_dir
         no_goal num_seeds seeds behaviours prompts no_films processes deterministic device precision measures
@@ -119,7 +120,8 @@ def test_promised_flags_are_there(help_of, script):
 @pytest.mark.parametrize("script", entry_points())
 def test_every_entry_point_opens_with_commands_to_copy(script):
     docstring = (ROOT / script).read_text().split('"""')[1]
-    assert re.search(rf"^ {{4}}.*\b{Path(script).stem}\.(py|sh)\b", docstring, re.MULTILINE)
+    stem = Path(script).stem
+    assert re.search(rf"^ {{4}}.*(\b{stem}\.(py|sh)\b|-m [\w.]+\.{stem}\b)", docstring, re.MULTILINE)
     assert len(re.findall(r"^ {4}\S", docstring, re.MULTILINE)) >= 2
 
 

@@ -8,10 +8,10 @@ refused. Those of CHANGEABLE take effect from the next step on, and a run notes 
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from typing import Any
 
+from steve1 import hub
 from steve1.cli import UserError
 from training.checkpointing import Progress
 from training.schedule import Schedule
@@ -50,7 +50,7 @@ def fixed_flags(
     """
     flags = {name: getattr(args, name) for name in FIXED}
     for name in _PATHS:
-        flags[name] = flags[name] and os.path.abspath(flags[name])
+        flags[name] = flags[name] and hub.absolute(flags[name])
     return {
         **flags,
         "lr_scale": part_scales(args.lr_scale),

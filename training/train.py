@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from steve1.cli import UserError, entry_point, report_all
 from training.schedule import validation_due
-from training.train_flags import build_parser, flag_problems
+from training.train_flags import build_parser, complete_model, flag_problems
 
 if TYPE_CHECKING:
     from training.run import Batch, Run
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> None:
     """Train; see ``--help``. Writes weights beside ``--out_weights``, and logs and checkpoints."""
     args = build_parser().parse_args(argv)
+    complete_model(args)
     report_all(flag_problems(args))
 
     import torch

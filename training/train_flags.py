@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.item_flags import add_item_flags, add_list_flags, item_problems
+from steve1 import hub
 from steve1.cli import boolean, count, number, out_of_range
 from steve1.config import data_root, logs_dir
 from steve1.streams import MAX_SEED
@@ -69,12 +70,16 @@ def build_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("weights")
     group.add_argument(
-        "--in_model", required=True, help="architecture: a VPT .model file, or .json of the same nesting"
+        "--in_model",
+        default=None,
+        help="architecture: a VPT .model file, or .json of the same nesting. None: what --in_weights holds, in the "
+        "hub's form",
     )
     group.add_argument(
         "--in_weights",
         default=None,
-        help="weights to start from (VPT's or STEVE-1's); none: random initial weights",
+        help="weights to start from (VPT's or STEVE-1's; a file, or the hub's form, or hf://OWNER/NAME); none: "
+        "random initial weights",
     )
     group.add_argument(
         "--out_weights",
@@ -262,9 +267,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def complete_model(args: argparse.Namespace) -> None:
+    """Take the architecture from ``--in_weights`` where that is in the hub's form and none was given."""
+    if args.in_model is None and args.in_weights and hub.is_hub(args.in_weights):
+        args.in_model = args.in_weights
+
+
 def flag_problems(args: argparse.Namespace) -> list[str]:
     """Everything that is wrong with the flags by themselves, one sentence each."""
     problems = item_problems(args)
+    if args.in_model is None:
+        problems.append("--in_model is needed; give data/weights/vpt/2x.model, or the JSON beside weights")
+    for name in ("in_model", "in_weights"):
+        place = getattr(args, name)
+        wrong = hub.problem(place) if place and hub.is_hub(place) else None
+        problems += [f"--{name} {place}: {wrong}"] if wrong else []
     at_least_one = ("batch_size", "gradient_accumulation_steps", "n_frames", "log_freq", "val_every_nth")
     problems += out_of_range(args, *at_least_one, "mineclip_embed_dim", least=1)
     problems += out_of_range(args, "learning_rate", above=0)

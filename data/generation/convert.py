@@ -42,6 +42,7 @@ from data.generation.worker import (
     single_thread,
 )
 from data.parallel import cores, processes
+from steve1 import hub
 from steve1.cli import UserError
 from steve1.config import version
 from steve1.files import sweep
@@ -229,7 +230,7 @@ def _all_cores(mineclip_weights: str) -> int:
             free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
     except (OSError, ValueError, StopIteration):
         return cores()
-    each = MEMORY_BYTES + os.path.getsize(mineclip_weights)
+    each = MEMORY_BYTES + os.path.getsize(hub.file_of(mineclip_weights))
     return max(1, min(cores(), free // each, *_on_gpu(each)))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 
-from steve1.cli import boolean, count, not_there, number, out_of_range
+from steve1.cli import boolean, count, number, out_of_range
 from steve1.config import weights_dir
+from steve1.flags import missing_files
 
 
 def add_driver_flags(parser: argparse.ArgumentParser, min_timesteps: int, what: str = "recordings") -> None:
@@ -107,7 +107,7 @@ def add_episode_flags(parser: argparse.ArgumentParser, min_timesteps: int) -> No
     group.add_argument(
         "--mineclip_weights",
         default=str(weights_dir() / "mineclip" / "attn.pth"),
-        help="MineCLIP's weights (default: the published attn.pth from download_weights.sh)",
+        help="MineCLIP's weights, or a place in the hub's form (default: attn.pth from download_weights.sh)",
     )
     group.add_argument(
         "--mineclip_config",
@@ -123,11 +123,7 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags of :func:`add_episode_flags`."""
     problems = out_of_range(args, "batch_size", least=1)
     problems += out_of_range(args, "min_timesteps", least=0, note="0: all")
-    if not os.path.isfile(args.mineclip_weights):
-        problems.append(
-            f"--mineclip_weights {args.mineclip_weights} does not exist; run download_weights.sh, or name yours"
-        )
-    return problems + not_there(args, "mineclip_config")
+    return problems + missing_files(args, ("mineclip_weights", "mineclip_config"))
 
 
 def slice_problems(args: argparse.Namespace) -> list[str]:

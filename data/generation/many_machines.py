@@ -11,11 +11,11 @@ import pickle
 import re
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.generation.ledger import AGAIN, Ledger, Outcome
 from data.generation.sources import Entry
+from steve1 import hub
 from steve1.cli import UserError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _outcome(reference: Any, entry: Entry) -> Outcome:
 def _absolute(job: Job) -> Job:
     """The job with whole paths: the tasks' processes have another working folder."""
     paths = {
-        key: type(value)(Path(value).absolute())
+        key: type(value)(hub.absolute(value))
         for key, value in vars(job.args).items()
         if value and key in _PATHS
     }

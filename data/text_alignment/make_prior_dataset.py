@@ -31,6 +31,7 @@ from data.text_alignment.labels import (
 )
 from steve1.cli import UserError, comma_list, count, entry_point, not_there, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
+from steve1.flags import missing_files
 from steve1.streams import numpy_stream
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     problems = out_of_range(args, "pairs_per_segment", "wordings_per_moment", "min_offset", "seed", least=0)
-    problems += not_there(args, "labels", "wordings", "mineclip_weights", "mineclip_config")
+    problems += not_there(args, "labels", "wordings")
+    problems += missing_files(args, ("mineclip_weights", "mineclip_config"))
     problems += not_there(args, "episodes_dir", folder=True)
     if not args.episodes_dir:
         problems.append("--episodes_dir is empty; give a folder of episodes")

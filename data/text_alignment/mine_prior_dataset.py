@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from steve1.cli import UserError, comma_list, count, entry_point, not_there, number, out_of_range, report_all
 from steve1.config import FIRST_EMBED, data_root, weights_dir
 from steve1.files import read_text, whole_file, write_text
+from steve1.flags import missing_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -285,7 +286,8 @@ def _problems(args: argparse.Namespace) -> list[str]:
         problems.append("give either --instructions or --instructions_file")
     if (args.sampling is None) == (not args.episodes_dir):
         problems.append("give either --episodes_dir or --sampling")
-    problems += not_there(args, "instructions_file", "mineclip_weights", "mineclip_config", "merge_with")
+    problems += not_there(args, "instructions_file", "merge_with")
+    problems += missing_files(args, ("mineclip_weights", "mineclip_config"))
     problems += not_there(args, "episodes_dir", folder=True)
     problems += out_of_range(args, "top_k", least=1)
     problems += out_of_range(args, "min_distance", "max_per_episode", "sheet_columns", least=0)

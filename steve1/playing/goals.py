@@ -134,9 +134,11 @@ def check_goals_fit(
             f"{mineclip_path} makes embeddings of width {width}, but {' and '.join(problems)}; give the MineCLIP "
             "that they were trained with"
         )
-    weights = [policy_weights, *([] if prior_weights is None else [prior_weights])]
-    if not allow_other_mineclip and any(map(_trained_on, weights)):
-        check_made_by(tensors_hash(mineclip), str(mineclip_path), weights)
+    if not allow_other_mineclip and (_trained_on(policy_weights) or _trained_on(prior_weights, "prior")):
+        mineclip_hash = tensors_hash(mineclip)
+        check_made_by(mineclip_hash, str(mineclip_path), [policy_weights])
+        if prior_weights is not None:
+            check_made_by(mineclip_hash, str(mineclip_path), [prior_weights], part="prior")
 
 
 def check_made_by(
@@ -144,15 +146,17 @@ def check_made_by(
     source: str,
     weights: Sequence[str | os.PathLike],
     allow_other_mineclip: bool = False,
+    part: str = "policy",
 ) -> None:
     """Raise :class:`~steve1.cli.UserError` where ``weights`` say that another MineCLIP than ``source``'s made them.
 
-    ``mineclip_hash``: that of the MineCLIP which ``source`` is, or which made it; None, unknown, passes.
+    ``mineclip_hash``: that of the MineCLIP which ``source`` is, or which made it; None, unknown, passes. ``part``:
+    which part of the hub's form ``weights`` are.
     """
     if mineclip_hash is None or allow_other_mineclip:
         return
     for path in weights:
-        hashes = _trained_on(path)
+        hashes = _trained_on(path, part)
         if hashes and mineclip_hash not in hashes:
             raise UserError(
                 f"{path} was trained with another MineCLIP ({', '.join(h[:12] for h in hashes)}) than that of "
@@ -161,7 +165,7 @@ def check_made_by(
             )
 
 
-def _trained_on(weights: str | os.PathLike) -> list[str]:
+def _trained_on(weights: str | os.PathLike | None, part: str = "policy") -> list[str]:
     """The hashes of the MineCLIPs whose embeddings a policy or prior was trained on; none where it isn't said."""
-    known = read_metadata(weights)
+    known = {} if weights is None else read_metadata(weights, part)
     return known.get("data", {}).get("mineclip_hashes") or [h for h in [known.get("mineclip_hash")] if h]
