@@ -35,6 +35,7 @@ from steve1.flags import (
     complete_models,
     missing_files,
     missing_python,
+    pythons,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     policy, goal_of, origin = load_models(args)
     args.save_dirpath.mkdir(parents=True, exist_ok=True)
     session = Session(
-        lambda: make_env(args.env, minerl_python=args.minerl_python),
+        lambda: make_env(args.env, **pythons(args)),
         policy,
         goal_of,
         Recorder(args.save_dirpath, {**origin, "deterministic": args.deterministic}),

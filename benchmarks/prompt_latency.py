@@ -69,7 +69,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "run_interactive.py"), "--port", "0", "--save_dirpath", folder]
-        for name in (*MODEL_FILES, "device", "precision", "env", "minerl_python", "cond_scale"):
+        for name in (
+            *MODEL_FILES,
+            "device",
+            "precision",
+            "env",
+            "minerl_python",
+            "minestudio_python",
+            "cond_scale",
+        ):
             if getattr(args, name) is not None:
                 command += [f"--{name}", str(getattr(args, name))]
         if args.allow_other_mineclip:

@@ -8,8 +8,9 @@ from pathlib import Path
 from steve1 import hub
 from steve1.config import weights_dir
 from steve1.envs import ENV_NAMES
-from steve1.envs.minerl_python import add_minerl_flag
-from steve1.envs.minerl_python import missing_python as missing_python
+from steve1.envs.game_python import add_python_flags
+from steve1.envs.game_python import missing_python as missing_python
+from steve1.envs.game_python import pythons as pythons
 
 MODEL_FILES = ("in_model", "in_weights", "prior_weights", "mineclip_weights", "mineclip_config")
 _FILES_ALONE = ("mineclip_config", "prompts")  # of the flags checked here, those that name no weights
@@ -109,11 +110,11 @@ def missing_files(args: argparse.Namespace, names: tuple[str, ...] = MODEL_FILES
 
 
 def add_world_flags(group: argparse._ActionsContainer, default: str = "auto") -> None:
-    """Add ``--env`` and ``--minerl_python``."""
+    """Add ``--env``, ``--minestudio_python`` and ``--minerl_python``."""
     group.add_argument(
         "--env",
         choices=ENV_NAMES,
         default=default,
-        help=f"world; auto is minerl where it is installed, else blockworld (default {default})",
+        help=f"world; auto is minestudio where it is installed, else minerl, else blockworld (default {default})",
     )
-    add_minerl_flag(group)
+    add_python_flags(group)

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import sys
 from pathlib import Path
 
 STANDIN = Path(__file__).parent / "steve1" / "envs" / "standin"
@@ -36,7 +37,7 @@ def use_standin(monkeypatch, folder: Path) -> StandIn:
     monkeypatch.setenv("PYTHONPATH", str(STANDIN))
     monkeypatch.setenv("STANDIN_FOLDER", str(folder))
     monkeypatch.setenv("DISPLAY", ":99")
-    monkeypatch.delenv("STEVE1_MINERL_PYTHON", raising=False)
+    monkeypatch.setenv("STEVE1_MINERL_PYTHON", sys.executable)
     return StandIn(folder)
 
 

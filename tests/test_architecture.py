@@ -105,7 +105,9 @@ def test_only_the_worlds_package_knows_that_there_is_more_than_one():
         if room_of(name) in ("steve1", "training") and not name.startswith("steve1.envs"):
             assert not uses(name, "blockworld"), name
             assert not uses(name, "steve1.envs.minerl"), name
+            assert not uses(name, "steve1.envs.minestudio"), name
     assert users("minerl") <= {"steve1.envs.minerl_worker"}
+    assert users("minestudio") == {"steve1.envs.minestudio_worker"}
 
 
 def test_only_their_keepers_touch_episodes_weights_pickles_and_pages():

@@ -45,6 +45,7 @@ PROMISED = {
     "steve1/download_weights.py": "",
     "steve1/envs/minerl.py": "minerl_python",
     "steve1/export.py": "to in_model in_weights prior_weights mineclip_weights report",
+    "steve1/envs/minestudio.py": "minestudio_python steps worlds picture",
     "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale
         gameplay_length save_dirpath seed env minerl_python num_envs compare_weights visual_prompt visual_prompts_dir
         no_goal num_seeds seeds behaviours prompts no_films processes deterministic device precision measures

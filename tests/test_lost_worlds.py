@@ -9,7 +9,7 @@ from tiny_agent import WIDTH, PictureWorld, load_script, make_models, play, reco
 from data.video import decode
 from steve1.checkpoints import load_model_file
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from steve1.envs import WorldLost, minerl_python
+from steve1.envs import WorldLost, game_python
 from steve1.playing.measures import MEASURES
 
 run_agent = load_script("run_agent.py")
@@ -22,7 +22,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def standin(monkeypatch, tmp_path):
-    minerl_python._ask.cache_clear()
+    game_python._ask.cache_clear()
     (tmp_path / "standin").mkdir()
     return use_standin(monkeypatch, tmp_path / "standin")
 

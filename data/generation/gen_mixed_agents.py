@@ -30,7 +30,7 @@ from data.generation.mixed_agents import PERFORM_SPIN_PROB, SWITCH_AGENT_PROB
 from data.generation.sources import Entry, Piece, Source, Told
 from steve1.cli import UserError, count, entry_point, number, out_of_range, report_all
 from steve1.config import data_root, weights_dir
-from steve1.flags import add_world_flags, missing_files, missing_python
+from steve1.flags import add_world_flags, missing_files, missing_python, pythons
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +211,7 @@ class MixedAgents(Source):
         from steve1.envs import make_env
 
         args = self._args
-        self._world = World(lambda: make_env(args.env, minerl_python=args.minerl_python))
+        self._world = World(lambda: make_env(args.env, **pythons(args)))
         env_name = type(self._world.env).__name__.removesuffix("Env").lower()
         files = (args.in_weights_a, args.in_weights_b)
         self._policies = [load_agent(args.in_model, path) for path in files]

@@ -17,6 +17,7 @@ __all__ = [
     "action_space",
     "checked_action",
     "differences",
+    "gym",
     "noop_action",
     "observation_space",
     "space",

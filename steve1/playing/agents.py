@@ -17,6 +17,7 @@ from steve1.checkpoints import load_model_file
 from steve1.config import version
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import identify
+from steve1.flags import pythons
 from steve1.mineclip import MineCLIP
 from steve1.MineRLConditionalAgent import load_policy
 from steve1.playing.goals import TextGoals, load_text_goals, visual_goal
@@ -78,7 +79,7 @@ def prepare(
     if args.score_every or any(plan.kind == "text" for plan in planned):
         texts = load_text_goals(args, {agent.weights: width for agent in agents})
         hashes = texts.hashes()
-    world, world_version = identify(args.env, args.minerl_python)
+    world, world_version = identify(args.env, **pythons(args))
     shared = {
         "architecture_hash": _hash(load_model_file(args.in_model)),
         "world": world,

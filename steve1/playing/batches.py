@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from steve1 import envs
+from steve1.flags import pythons
 from steve1.mineclip import MineCLIP
 from steve1.MineRLConditionalAgent import check_env
 from steve1.playing.agents import Agent, PreparedEpisode, load_agents
@@ -108,6 +109,7 @@ class Player:
                     batch[0].plan.cond_scale,
                     args.deterministic,
                     [episode.plan.sampling_seed for episode in batch],
+                    [episode.plan.commands for episode in batch],
                 )
                 for agent, worlds in zip(self._agents, self._first_worlds(batch), strict=True)
             ]
@@ -138,7 +140,7 @@ class Player:
         recorded = tuple(batch[0].decides[0][name] for name in ("world", "world_version"))
         for mine in self._worlds:
             while len(mine) < len(batch):
-                mine.append(envs.make_env(self._args.env, minerl_python=self._args.minerl_python))
+                mine.append(envs.make_env(self._args.env, **pythons(self._args)))
                 check_env(mine[-1])
                 made = mine[-1].name, mine[-1].version
                 assert made == recorded, f"the world calls itself {made}, the records {recorded}"
@@ -170,6 +172,7 @@ def _measured(rollout: Rollout, row: int, frames: int, score: EpisodeScore | Non
     return {
         "frames": frames,
         "lost": measures.lost,
+        "died": measures.died,
         "measures": measures.result(),
         "scores": scores,
         "actions_hash": rollout.actions_hash(row),

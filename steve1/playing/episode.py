@@ -44,6 +44,7 @@ class PlayedEpisode:
     ``in_weights``, ``prior_weights``, ``seeds`` (the list's name).
 
     ``measured``: ``frames`` (pictures acted on), ``lost`` (a sentence where the world crashed or hung, else None),
+    ``died`` (the step at which the player was first seen dead, else None; not there in older records),
     ``measures`` (name -> value or None, :data:`steve1.playing.measures.MEASURES`), ``scores`` (``frames`` and
     ``cosines``, or None), ``actions_hash`` (SHA-256 over the actions taken).
 

@@ -97,13 +97,15 @@ class EpisodeMeasures:
 
     ``first_obs``: the observation that ``reset`` returned. Of the info are read, where they are there:
     ``isGuiOpen``, ``inWater`` (the feet are in water) and ``hitBlock`` (the name of the block that attack is
-    being held on, or None). ``lost``: what became of a world that crashed or hung, for who plays to say; its
+    being held on, or None). ``died``: the step at which the player was first seen dead, where the world tells it and
+    it came to that. ``lost``: what became of a world that crashed or hung, for who plays to say; its
     episode has the figures up to there. ``cosines``: the episode's MineCLIP scores, for who plays to fill in.
     """
 
     def __init__(self, first_obs: Mapping[str, Any]) -> None:
         self.steps = 0
         self.lost: str | None = None
+        self.died: int | None = None
         self.cosines: Sequence[float] = ()
         self._first = first_obs
         self._most: dict[str, float] = {}
@@ -128,8 +130,12 @@ class EpisodeMeasures:
             self._count("mean_pitch", pitch)
             self._count("looking_up", pitch < UP_PITCH)
             self._count("looking_down", pitch > DOWN_PITCH)
-        if "life_stats" in obs:
-            self._count("underwater", float(obs["life_stats"]["air"]) < FULL_AIR)
+        life = obs.get("life_stats", {})
+        if "air" in life:
+            self._count("underwater", float(life["air"]) < FULL_AIR)
+        born = self._first.get("life_stats", {}).get("is_alive", True)
+        if self.died is None and born and not life.get("is_alive", True):
+            self.died = self.steps
         attack = bool(action["attack"])
         self._count("attacking", attack)
         if "isGuiOpen" in info:

@@ -26,7 +26,7 @@ class PlannedEpisode:
 
     ``prompt``: the text, where the visual prompt is, or "". ``behaviour``: what it asks for, by the published
     prompt's name where it is one. ``cond_scale``: None is no guidance. ``video``: the film, if it is filmed; the
-    record's JSON has the same name.
+    record's JSON has the same name. ``commands``: that the world is given before the episode.
     """
 
     name: str
@@ -37,6 +37,7 @@ class PlannedEpisode:
     world_seed: int
     sampling_seed: int
     video: Path
+    commands: tuple[str, ...] = ()
 
     @property
     def caption(self) -> str:

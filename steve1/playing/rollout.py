@@ -11,7 +11,7 @@ import torch
 
 from steve1.config import POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from steve1.envs import WorldLost
+from steve1.envs import WorldLost, reset_all, step_all
 from steve1.MineRLConditionalAgent import AgentBatch
 from steve1.playing.measures import EpisodeMeasures
 from steve1.streams import torch_stream
@@ -23,6 +23,10 @@ class Rollout:
     Args:
         envs: N worlds. seeds: of the worlds. goals: float [N, E], fixed for the episode; zeros are no goal.
         sampling_seeds: of the sampling; None takes the worlds' seeds. A row is the same episode in a batch as alone.
+        commands: that each world is given after its reset, before the first picture that is acted on; for worlds with
+        ``execute_cmd``. None: none.
+
+    Worlds that run in processes of their own are reset and stepped at once.
 
     A world that ends its episode early is left alone from then on; so is one that crashes or hangs, and its measures
     say so (``lost``). The caller may go on with the same worlds afterwards.
@@ -38,20 +42,22 @@ class Rollout:
         cond_scale: float | None = None,
         deterministic: bool = False,
         sampling_seeds: Sequence[int] | None = None,
+        commands: Sequence[Sequence[str]] | None = None,
     ) -> None:
         self.measures: list[EpisodeMeasures] = []
         self._envs, self._goals, self._steps, self._step = list(envs), goals, steps, 0
         self._povs: list[np.ndarray] = []
         for env, seed in zip(envs, seeds, strict=True):
             env.seed(seed)
-            lost = None
-            try:
-                obs = env.reset()
-            except WorldLost as error:
-                obs, lost = {"pov": np.zeros(POV_SHAPE, np.uint8)}, f"lost before its first step: {error}"
-            self.measures.append(EpisodeMeasures(obs))
+        for row, (env, begun) in enumerate(zip(envs, reset_all(envs), strict=True)):
+            obs: Mapping[str, Any] | WorldLost = begun
+            if not isinstance(begun, WorldLost) and commands is not None:
+                obs = _commanded(env, begun, commands[row])
+            lost = f"lost before its first step: {obs}" if isinstance(obs, WorldLost) else None
+            first = {"pov": np.zeros(POV_SHAPE, np.uint8)} if isinstance(obs, WorldLost) else obs
+            self.measures.append(EpisodeMeasures(first))
             self.measures[-1].lost = lost
-            self._povs.append(obs["pov"])
+            self._povs.append(first["pov"])
         self._playing = [measured.lost is None for measured in self.measures]
         self._taken = [hashlib.sha256() for _ in self._envs]
         streams = [
@@ -74,20 +80,34 @@ class Rollout:
         # A finished row stays in the batch with its last picture, so that the others' rows stay where they are.
         actions = self._agent.act(self._povs, self._goals)
         seen: list[np.ndarray | None] = [None] * len(self._envs)
-        for row, env in enumerate(self._envs):
-            if not self._playing[row]:
+        steps = step_all(
+            self._envs, [action if on else None for action, on in zip(actions, self._playing, strict=True)]
+        )
+        for row, step in enumerate(steps):
+            if step is None:
                 continue
             seen[row] = self._povs[row]
-            try:
-                obs, _, done, info = env.step(actions[row])
-            except WorldLost as error:
-                self.measures[row].lost = f"lost at step {self._step} of {self._steps}: {error}"
+            if isinstance(step, WorldLost):
+                self.measures[row].lost = f"lost at step {self._step} of {self._steps}: {step}"
                 self._playing[row] = False
                 continue
+            obs, _, done, info = step
             self.measures[row].add(actions[row], obs, info)
             self._taken[row].update(action_bytes(actions[row]))
             self._povs[row], self._playing[row] = obs["pov"], not done
         return seen
+
+
+def _commanded(env: Any, obs: Mapping[str, Any], commands: Sequence[str]) -> Mapping[str, Any] | WorldLost:
+    """What is seen after a world's commands; ``obs``: what was seen before."""
+    try:
+        for command in commands:
+            obs, _, done, _ = env.execute_cmd(command)
+            if done:
+                return WorldLost(f"the world ended at its command {command}")
+    except WorldLost as error:
+        return error
+    return obs
 
 
 def action_bytes(action: Mapping[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from steve1.checkpoints import load_model_file, save_weights, tensors_hash
 from steve1.cli import UserError
 from steve1.config import PI_HEAD_KWARGS, POLICY_2X_KWARGS
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from steve1.envs import minerl_python
+from steve1.envs import game_python
 from steve1.mineclip.embed import embed_frames
 from steve1.MineRLConditionalAgent import AgentBatch
 from steve1.streams import torch_stream
@@ -323,7 +323,7 @@ def test_what_the_user_must_mend_ends_the_run(models, tmp_path, world, monkeypat
 
 def test_minerl_dies_within_an_episode(models, tmp_path, monkeypatch, capsys):
     monkeypatch.undo()
-    minerl_python._ask.cache_clear()
+    game_python._ask.cache_clear()
     standin = use_standin(monkeypatch, tmp_path)
     standin.tell(0, step={"26": "exit"})
     main(flags(models, tmp_path / "out", "--env=minerl", n=2))

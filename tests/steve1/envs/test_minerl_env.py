@@ -16,7 +16,7 @@ from minerl_standin import STANDIN, is_gone, use_standin
 from blockworld.env import BlockWorldEnv
 from steve1 import envs
 from steve1.cli import UserError
-from steve1.envs import WorldLost, make_env, minerl, minerl_python
+from steve1.envs import WorldLost, game_python, make_env, minerl
 from steve1.envs.minerl import MineRLEnv
 from steve1.envs.spaces import noop_action
 from steve1.MineRLConditionalAgent import check_env
@@ -27,7 +27,7 @@ WAIT = 2.0  # seconds that a hanging world gets in these tests
 
 @pytest.fixture
 def standin(monkeypatch, tmp_path):
-    minerl_python._ask.cache_clear()
+    game_python._ask.cache_clear()
     envs.say_once.cache_clear()
     return use_standin(monkeypatch, tmp_path)
 
@@ -177,7 +177,7 @@ def test_a_reset_that_fails_twice_is_a_lost_world(make, standin):
 
 def test_a_start_that_fails_names_the_python_and_the_page(standin):
     standin.tell(0, make={"1": "raise"})
-    with pytest.raises(UserError, match=r"can't be started with .*the anvil fell.*docs/minerl\.md"):
+    with pytest.raises(UserError, match=r"can't be started with .*the anvil fell.*docs/minecraft\.md"):
         MineRLEnv()
     standin.tell(1, make={"1": "hang"})
     with pytest.raises(UserError, match=r"no answer to start for 1 s"):
@@ -320,7 +320,7 @@ def test_minerl_of_another_kind_is_named(standin, monkeypatch, tmp_path):
     (tmp_path / "old" / "minerl").mkdir(parents=True)
     (tmp_path / "old" / "minerl" / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "old"))
-    with pytest.raises(UserError, match=r"has no MineRL 1\.0 \(ModuleNotFoundError.*docs/minerl\.md"):
+    with pytest.raises(UserError, match=r"has no MineRL 1\.0 \(ModuleNotFoundError.*docs/minecraft\.md"):
         make_env("minerl")
 
 

@@ -78,6 +78,7 @@ class World:
         obs = dict(self._nothing)
         small = np.random.default_rng(self._world % 2**32).integers(0, 256, (9, 16, 3), dtype=np.uint8)
         small[self._steps % 9, self._steps % 16] = self._steps % 256
+        obs["life_stats"] = dict(obs["life_stats"], is_alive=np.array(True))
         obs["pov"] = np.repeat(np.repeat(small, 40, 0), 40, 1)
         if "inventory" in obs:
             obs["inventory"] = dict(obs["inventory"], dirt=np.array(self._dirt, np.int32))
@@ -100,6 +101,12 @@ class World:
             # Opening a pipe waits for the other side: the test decides when the answer may come.
             (folder() / "asked").write_text("now")
             (folder() / "go").read_text()
+        if what and what.startswith("meet "):
+            # Opening a pipe waits for the other side: two worlds that do so must be in their steps at once.
+            _, mine, theirs = what.split()
+            for name, mode in sorted([(mine, "w"), (theirs, "r")]):
+                with open(str(folder() / name), mode):
+                    pass
         if what == "error":
             return {"error": "Java has closed the socket"}
         if what == "talk":
