@@ -118,7 +118,7 @@ def test_settings_that_decide(models, worlds, tmp_path, capsys, flags, named):
 def test_another_world_or_another_version_of_it(models, worlds, tmp_path, capsys, monkeypatch):
     run(models, tmp_path, *GO, "--env", "blockworld")
     for version in ("blockworld", "next"), ("minerl", "1.0"):
-        monkeypatch.setattr("steve1.playing.agents.identify", lambda name, python, found=version: found)
+        monkeypatch.setattr("steve1.playing.agents.identify", lambda name, found=version: found)
         monkeypatch.setattr(PictureWorld, "name", version[0])
         monkeypatch.setattr(PictureWorld, "version", version[1])
         capsys.readouterr()
