@@ -19,7 +19,8 @@ class Meter:
     """Counts from one line of metrics to the next.
 
     Attributes:
-        losses: of the steps since the last line, nats a frame. kls: likewise, from the start, where it is measured.
+        losses: of the steps since the last line, nats a frame, wherever they were computed. kls: likewise, from the
+            start, where it is measured.
         grad_norm, learning_rate: of the last update.
         waited: seconds in which the process waited for a batch.
         paused: seconds of validations and checkpoints, which are no part of the steps' time.
@@ -38,8 +39,8 @@ class Meter:
 
     def begin(self) -> None:
         """Count anew, for the next line."""
-        self.losses: list[float] = []
-        self.kls: list[float] = []
+        self.losses: list[torch.Tensor] = []
+        self.kls: list[torch.Tensor] = []
         self.waited = self.paused = 0.0
         self._began = time.perf_counter()
 
@@ -77,20 +78,21 @@ class Meter:
 
     def mean_loss(self) -> torch.Tensor:
         """The mean of this process's losses, float64."""
-        return torch.tensor(self.losses, dtype=torch.float64).mean()
+        return torch.stack(self.losses).double().mean()
 
     def mean_kl(self) -> torch.Tensor:
-        """The mean of this process's KLs to the start, float64; NaN where there are none."""
-        return torch.tensor(self.kls, dtype=torch.float64).mean()
+        """The mean of this process's KLs to the start, float64."""
+        return torch.stack(self.kls).double().mean()
 
 
 def metrics(run: Run) -> tuple[dict[str, float], float]:
     """A line of training metrics by TensorBoard tag, over the steps since the last one, and the seconds left."""
-    meter, seconds, accelerator = run.meter, run.meter.seconds, run.accelerator
+    meter, accelerator = run.meter, run.accelerator
+    mean = accelerator.reduce(meter.mean_loss(), reduction="mean").item()
+    seconds = meter.seconds  # only now have the steps been computed
     steps_a_second = len(meter.losses) / seconds
-    mean = accelerator.reduce(meter.mean_loss().to(accelerator.device), reduction="mean")
     values = {
-        "loss/train": mean.item(),
+        "loss/train": mean,
         "learning_rate": meter.learning_rate,
         "grad_l2_norm": meter.grad_norm,
         "weights_l2_norm": l2_norm(run.policy),
@@ -101,8 +103,7 @@ def metrics(run: Run) -> tuple[dict[str, float], float]:
         "epoch": run.frames / (len(run.data.items) * run.args.T),
     }
     if run.start is not None:
-        kl = accelerator.reduce(meter.mean_kl().to(accelerator.device), reduction="mean")
-        values["loss/kl_to_start"] = kl.item()
+        values["loss/kl_to_start"] = accelerator.reduce(meter.mean_kl(), reduction="mean").item()
     if accelerator.device.type == "cuda":
         values["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
     left = (run.total_steps - run.progress.step) / steps_a_second / (1 - meter.validation_share)

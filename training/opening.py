@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from accelerate import Accelerator, DistributedType
-from accelerate.utils import GradientAccumulationPlugin, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, set_seed
 
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
@@ -27,7 +28,10 @@ def make_accelerator(args: argparse.Namespace) -> Accelerator:
     plugin = GradientAccumulationPlugin(
         num_steps=args.gradient_accumulation_steps, sync_with_dataloader=False
     )
-    accelerator = Accelerator(gradient_accumulation_plugin=plugin)
+    # Gradients live in the buckets that are reduced: no second copy of them, and none is copied there.
+    buckets = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+    accelerator = Accelerator(gradient_accumulation_plugin=plugin, kwargs_handlers=[buckets])
+    torch.backends.cudnn.benchmark = True  # shapes never change, so its search for quick convolutions pays
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION")  # Accelerate drops fp16 on a CPU without a word
     if asked == "fp16" and accelerator.device.type == "cpu":
         raise UserError("fp16 is asked for and there is no GPU; launch with --mixed_precision no (or bf16)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import operator
 import shutil
 import signal
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from steve1.checkpoints import load_model_file, metadata_path, save_weights, tensors_hash
 from steve1.cli import UserError
@@ -27,6 +29,7 @@ from training.checkpointing import (
     save_checkpoint,
 )
 from training.ema import Ema
+from training.finiteness import Noted
 from training.meter import Meter, metrics
 from training.opening import (
     description,
@@ -54,15 +57,13 @@ from training.schedule import (
     snapshots_passed,
     total_steps,
 )
+from training.staging import on_device
 from training.start_policy import StartPolicy, kl_divergence
 from training.validation import TAGS, ema_tag, validate
 
-# (obs {"img": uint8 [B, T, H, W, 3], "mineclip_embed": [B, T, E]}, actions {name: int [B, T]}, first bool [B, T])
+# A piece of a batch:
+# (obs {"img": uint8 [B, t, H, W, 3], "mineclip_embed": [B, t, E]}, actions {name: int [B, t]}, first bool [B, t])
 Batch = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]
-
-
-class NonFiniteLoss(UserError):
-    """The loss or the gradient is not a number; the step was not taken."""
 
 
 class Run:
@@ -77,6 +78,7 @@ class Run:
         schedule: the learning rate as a function of frames.
         ema: the moving average of the weights. start: the policy that this one is held near. features: the kept
             picture features. Each is None where the flags do not ask for it.
+        noted: what the steps since the last update came to.
         due: of "validation" and "checkpoint" what waits for the end of the update.
         meter: what is counted between two lines of metrics. reporter: where they go.
 
@@ -91,6 +93,7 @@ class Run:
         self.args = args
         self.out, self.checkpoint_dir = Path(args.out_weights), Path(args.checkpoint_dir)
         self.due: set[str] = set()
+        self.noted = Noted()
         self.meter = Meter()
         self.accelerator = make_accelerator(args)
         self.is_main = self.accelerator.is_main_process
@@ -136,6 +139,7 @@ class Run:
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
             pin_memory=self.accelerator.device.type == "cuda",
+            first_within=self.policy_kwargs.get("recurrence_type") == "multi_masked_lstm",
         )
 
     def _take_up(self) -> None:
@@ -203,41 +207,36 @@ class Run:
 
     # ---- what the loop asks for ----
 
-    def pieces(self) -> Iterator[tuple[Batch, int]]:
-        """Each batch once for each of its pieces, from where the run stands on, without end.
+    def pieces(self) -> Iterator[Batch]:
+        """Batches piece by piece, on this process's device, from where the run stands on, without end.
 
-        Before a batch's first piece the memory is empty.
+        Before a batch's first piece the memory is emptied. Augmented where the flags say so.
         """
-        progress = self.progress
-        with closing(self.data.train_batches(progress.batches * self.global_batch)) as batches:
-            while True:
-                with self.meter.waiting():
-                    batch = next(batches)
-                if self.memory is None:
-                    self.memory = self.plain_policy.initial_state(self.args.batch_size)
-                for piece in range(progress.piece, self.args.T // self.args.trunc_t):
-                    yield batch, piece
-                self.memory, progress.piece = None, 0
-                if self.start is not None:
-                    self.start.memory = None
-                progress.batches += 1
+        args, progress = self.args, self.progress
+        begin = progress.batches, progress.piece
+        if progress.piece == args.T // args.trunc_t:
+            begin = progress.batches + 1, 0
+        with closing(self.data.train_batches(begin[0] * self.global_batch)) as batches:
+            for number, piece, batch in on_device(self._cut(batches, *begin), self.accelerator.device):
+                progress.batches, progress.piece = number, piece
+                if piece == 0:
+                    self.memory = self.plain_policy.initial_state(args.batch_size)
+                    if self.start is not None:
+                        self.start.memory = None
+                if args.augment:
+                    place = number * self.global_batch + self.accelerator.process_index * args.batch_size
+                    drawn = draw(args.seed, range(place, place + args.batch_size))
+                    batch[0]["img"] = augment(batch[0]["img"], drawn)
+                yield batch
 
-    def on_device(self, batch: Batch, piece: int) -> Batch:
-        """A piece of the batch on this process's device, augmented where the flags say so."""
-        args, device = self.args, self.accelerator.device
-        obs, actions, first = batch
-        window = slice(piece * args.trunc_t, (piece + 1) * args.trunc_t)
-
-        def part(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor[:, window].to(device, non_blocking=True)
-
-        seen = {name: part(value) for name, value in obs.items()}
-        if args.augment:
-            begin = (
-                self.progress.batches * self.global_batch + self.accelerator.process_index * args.batch_size
-            )
-            seen["img"] = augment(seen["img"], draw(args.seed, range(begin, begin + args.batch_size)))
-        return seen, {name: part(value) for name, value in actions.items()}, part(first)
+    def _cut(self, batches: Iterator[Any], number: int, piece: int) -> Iterator[tuple[int, int, Batch]]:
+        """Batch after batch, the first of them ``number`` and from ``piece`` on: its number, the piece's, the piece."""
+        while True:
+            with self.meter.waiting():
+                batch = next(batches)
+            for place in range(piece, self.args.T // self.args.trunc_t):
+                yield number, place, tree_map(operator.itemgetter(place), batch)
+            number, piece = number + 1, 0
 
     def set_learning_rate(self, rate: float) -> None:
         """The rate of the update that follows."""
@@ -252,18 +251,24 @@ class Run:
             return 0.0
         with self.accelerator.autocast():
             kl = kl_divergence(self.start.log_probs(obs, first), log_probs)
-        self.meter.kls.append(kl.item())
-        self.check_finite("KL to the start", self.meter.kls[-1])
+        self.noted.add("KL to the start", self.progress.step + 1, kl.detach())
+        self.meter.kls.append(kl.detach())
         return self.args.kl_to_start * kl
 
-    def check_finite(self, what: str, value: float) -> None:
-        """Raises NonFiniteLoss where ``value`` is no number."""
-        if not abs(value) < float("inf"):
-            raise NonFiniteLoss(
-                f"the {what} became {value} at step {self.progress.step + 1}, so this step was not taken; "
-                f"the last good weights are {self.weights_path('_latest')} and the checkpoint in "
-                f"{self.checkpoint_dir}; lower --learning_rate, or use bf16 in place of fp16"
-            )
+    def note_loss(self, loss: torch.Tensor) -> None:
+        """Keep a step's loss, on the device, for the check before the update and for the next line of metrics."""
+        self.noted.add("loss", self.progress.step + 1, loss.detach())
+        self.meter.losses.append(loss.detach())
+
+    def check_finite(self, grad_norm: torch.Tensor) -> None:
+        """Before an update: raises NonFinite where a loss of its steps, or its gradient, is no number."""
+        self.meter.grad_norm = self.noted.check(
+            self.progress.step + 1,
+            grad_norm,
+            skips=self.accelerator.scaler is not None,
+            remedy=f"the last good weights are {self.weights_path('_latest')} and the checkpoint in "
+            f"{self.checkpoint_dir}; lower --learning_rate, or use bf16 in place of fp16",
+        )
 
     def anywhere(self, flag: bool) -> bool:
         """Whether ``flag`` is true in any process; asked by all of them together."""
@@ -314,7 +319,7 @@ class Run:
             self.reporter.draw_curves()
 
     def _losses(self) -> dict[str, float]:
-        return validate(self.accelerator, self.policy, self.data.validation_part(), self.args.trunc_t)
+        return validate(self.accelerator, self.policy, self.data.validation_part())
 
     def _compare_with_best(self, loss: float) -> None:
         progress, say = self.progress, self.reporter.say

@@ -17,6 +17,7 @@ from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_
 from data.mixture import load_mixture
 from steve1.checkpoints import read_metadata
 from steve1.cli import UserError
+from training.staging import PiecesFirst
 from training.stopping import end_workers_at_exit, ignore_stop_signals
 from training.validation import ValidationItems, ValidationPart, choose_items, share_out
 
@@ -28,6 +29,7 @@ class RunData:
 
     Args:
         img_size: (height, width) that the policy sees.
+        first_within: whether the policy takes ``first`` within a piece.
         process, processes: which of the processes this is; each gets its own slice of every batch.
 
     Raises :class:`~steve1.cli.UserError` for lists, episodes or embeddings that cannot be trained on together.
@@ -40,8 +42,10 @@ class RunData:
         process: int,
         processes: int,
         pin_memory: bool,
+        first_within: bool = False,
     ):
         self._args, self._process, self._processes, self._pin = args, process, processes, pin_memory
+        self._collate = PiecesFirst(args.trunc_t, first_within)
         train_dirs, val_dirs = load_sampling(args.sampling_dir, args.sampling)
         if args.data_limit:
             train_dirs = train_dirs[: args.data_limit]
@@ -115,7 +119,10 @@ class RunData:
             )
 
     def train_batches(self, start_item: int) -> Generator[Any, None, None]:
-        """This process's batches of the run's stream of items, from place ``start_item`` on, without end."""
+        """This process's batches of the run's stream of items, from place ``start_item`` on, without end.
+
+        Tensors are pieces first (staging.py): [pieces, B, t, ...].
+        """
         sampler = ItemSampler(
             len(self.items),
             self._args.batch_size,
@@ -154,6 +161,7 @@ class RunData:
             num_workers=self._args.num_workers,
             worker_init_fn=ignore_stop_signals,
             pin_memory=self._pin,
+            collate_fn=self._collate,
             **how,
         )
         return batches(loader)

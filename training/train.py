@@ -78,8 +78,8 @@ def train(run: Run) -> None:
 def loop(run: Run, stop: StopRequest) -> None:
     """Step by step: a step is one piece of ``trunc_t`` frames of every item of a batch, on every process."""
     args, progress = run.args, run.progress
-    for batch, piece in run.pieces():
-        step(run, batch, piece)
+    for batch in run.pieces():
+        step(run, batch)
 
         if progress.step % args.log_freq == 0:
             run.log()
@@ -93,24 +93,22 @@ def loop(run: Run, stop: StopRequest) -> None:
             return
 
 
-def step(run: Run, batch: Batch, piece: int) -> None:
-    """Forward and backward through one piece of the batch, and an update of the weights where one is due."""
+def step(run: Run, batch: Batch) -> None:
+    """Forward and backward through one piece of a batch, and an update of the weights where one is due."""
     from steve1.vpt.recurrence import detach_state
 
     args, accelerator, progress = run.args, run.accelerator, run.progress
-    obs, actions, first = run.on_device(batch, piece)  # img [B, t, H, W, 3], the rest [B, t, ...]
+    obs, actions, first = batch  # img [B, t, H, W, 3], the rest [B, t, ...]
     with accelerator.accumulate(run.policy):
         (log_probs, _), memory = run.policy(obs, first, run.memory)
         loss = -run.plain_policy.log_prob(log_probs, actions).mean()  # nats a frame
         pull = run.pull_to_start(obs, first, log_probs)  # 0 without --kl_to_start
-        run.check_finite("loss", loss.item())
+        run.note_loss(loss)
         accelerator.backward(loss + pull)
 
         if accelerator.sync_gradients:  # the update's last piece: its gradients are complete
             norm = accelerator.clip_grad_norm_(run.policy.parameters(), args.max_grad_norm or math.inf)
-            run.meter.grad_norm = float(norm)
-            if accelerator.scaler is None:  # fp16's scaler skips such steps itself and lowers its scale
-                run.check_finite("gradient", run.meter.grad_norm)
+            run.check_finite(norm)
             run.set_learning_rate(run.schedule.rate((progress.step + 1) * run.frames_per_step))
         run.optimizer.step()
         run.optimizer.zero_grad()
@@ -118,8 +116,7 @@ def step(run: Run, batch: Batch, piece: int) -> None:
             run.ema.update()
     run.memory = detach_state(memory)  # the next piece remembers, and gradients end here
     progress.step += 1
-    progress.piece = piece + 1
-    run.meter.losses.append(loss.item())
+    progress.piece += 1
     run.reporter.progress(run.frames)
 
 

@@ -7,6 +7,7 @@ are encoded once for all three.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from data.minecraft_dataset import MinecraftDataset
 from steve1.streams import numpy_stream
+from training.staging import on_device
 
 GOALS = ("right", "none", "shuffled")
 TAGS = {"right": "loss/val", "none": "loss/val_uncond", "shuffled": "loss/val_shuffled"}
@@ -80,7 +83,7 @@ class ValidationPart:
     """What a process validates on.
 
     Attributes:
-        batches: of :class:`ValidationItems`.
+        batches: of :class:`ValidationItems`, pieces first (staging.py).
         owners: of each item that they yield, in their order: its dataset, or None where the item does not count.
         datasets: names of those that get a loss of their own, ``loss/val/NAME``.
         weights: of the datasets' means in the three losses; None: their mean over frames.
@@ -95,9 +98,7 @@ class ValidationPart:
 
 
 @torch.no_grad()
-def validate(
-    accelerator: Accelerator, policy: nn.Module, part: ValidationPart, trunc_t: int
-) -> dict[str, float]:
+def validate(accelerator: Accelerator, policy: nn.Module, part: ValidationPart) -> dict[str, float]:
     """Mean negative log-probability of the actions, nats a frame, by TensorBoard tag, over all processes.
 
     The policy is left in training mode.
@@ -108,19 +109,15 @@ def validate(
     shape = max(len(part.datasets), 1), len(GOALS) + 1
     sums = torch.zeros(shape, dtype=torch.float64, device=device)
     served = 0
-    for pictures, embeds, actions, firsts in part.batches:
-        batch, length = firsts.shape
+    for pieces in part.batches:
+        n_pieces, batch = pieces[-1].shape[:2]
         owners = part.owners[served : served + batch]
         of = [torch.tensor([owner == row for owner in owners], device=device) for row in range(shape[0])]
         served += batch
         states = [plain.initial_state(batch) for _ in GOALS]
-        for begin in range(0, length, trunc_t):
-            piece = slice(begin, begin + trunc_t)
-            right, shuffled = (embeds[name][:, piece].to(device) for name in ("right", "shuffled"))
-            goals = [right, torch.zeros_like(right), shuffled]
-            taken = {name: value[:, piece].to(device) for name, value in actions.items()}
-            seen = {name: value[:, piece].to(device) for name, value in pictures.items()}
-            first = firsts[:, piece].to(device)
+        cut = (tree_map(operator.itemgetter(piece), pieces) for piece in range(n_pieces))
+        for seen, embeds, taken, first in on_device(cut, device):
+            goals = [embeds["right"], torch.zeros_like(embeds["right"]), embeds["shuffled"]]
             outputs, states = policy(seen, first, states, goals)
             for i, (log_probs, _) in enumerate(outputs):
                 losses = -plain.log_prob(log_probs, taken)  # [B, t]

@@ -230,6 +230,15 @@ class RecurrentBlock(nn.Module):
         return y, state
 
 
+def _check_first(first: torch.Tensor) -> None:
+    within = first[:, 1:].any()
+    said = "`first` is true within a chunk; a transformer's memory is wiped at a chunk's first frame only"
+    if first.device.type == "cuda":
+        torch._assert_async(~within, said)  # fails on the GPU, for which nobody here waits
+    elif within:
+        raise ValueError(said)
+
+
 class RecurrentBlocks(nn.Module):
     """The stack of blocks: float [B, T, D], first bool [B, T], state -> [B, T, D], state."""
 
@@ -283,10 +292,8 @@ class RecurrentBlocks(nn.Module):
         self, x: torch.Tensor, first: torch.Tensor, state: State, recompute: bool = False
     ) -> tuple[torch.Tensor, State]:
         """Run all blocks; with ``recompute`` their activations are computed again in the backward pass."""
-        if self.recurrence_type == "transformer" and not torch.compiler.is_compiling() and first[:, 1:].any():
-            raise ValueError(
-                "`first` is true within a chunk; a transformer's memory is wiped at a chunk's first frame only"
-            )
+        if self.recurrence_type == "transformer" and not torch.compiler.is_compiling():
+            _check_first(first)
         state_out = []
         for block, block_state in zip(self.blocks, state, strict=True):
             if recompute:

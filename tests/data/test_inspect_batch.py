@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import TINY_POLICY
 from tiny_episodes import make_episode
+from torch.utils._pytree import tree_map
 
 from data import inspect_batch
 from data.batch_sheet import batch_sheet
@@ -36,13 +37,18 @@ def seen(monkeypatch):
     return kept
 
 
+def whole(pieces):
+    """A batch as it was before it was cut: [pieces, B, t, ...] -> [B, T, ...]."""
+    return tree_map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2), pieces)
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_it_shows_the_batch_that_training_begins_with(sampling, seen, tmp_path, capsys, workers):
     output = tmp_path / "sheet.png"
     inspect_batch.main([*shared(sampling, "--num_workers", workers), "--output_path", str(output)])
     args = build_parser().parse_args([*shared(sampling, "--num_workers", "0"), "--out_weights", "x.weights"])
     data = RunData(args, img_size=(32, 32), process=0, processes=1, pin_memory=False)
-    obs, actions, firsts = next(data.train_batches(0))
+    obs, actions, firsts = whole(next(data.train_batches(0)))
     theirs = {**obs, **actions, "firsts": firsts}
     assert seen.keys() == theirs.keys()
     for name, tensor in theirs.items():
@@ -69,7 +75,7 @@ def test_of_a_weighted_sampling_it_is_the_batch_that_is_drawn_by_weight(sampling
     inspect_batch.main([*flags, "--output_path", str(tmp_path / "sheet.png")])
     args = build_parser().parse_args([*flags, "--num_workers", "0", "--out_weights", "x.weights"])
     data = RunData(args, img_size=(32, 32), process=0, processes=1, pin_memory=False)
-    obs, _, _ = next(data.train_batches(0))
+    obs, _, _ = whole(next(data.train_batches(0)))
     np.testing.assert_array_equal(seen["img"], obs["img"].numpy())
     last = MinecraftDataset([train[2]], 24, 5, 20, img_size=(32, 32))
     pictures = {last[i][0]["img"].tobytes() for i in range(len(last))}

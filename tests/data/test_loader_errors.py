@@ -223,7 +223,7 @@ def test_a_lost_worker_says_what_to_do(number, says):
 
 
 def test_a_worker_lost_in_the_middle_of_a_step_ends_training_in_one_sentence(flags, capsys, monkeypatch):
-    def step(run, batch, piece):  # as torch's handler of SIGCHLD does, wherever the main process is
+    def step(run, batch):  # as torch's handler of SIGCHLD does, wherever the main process is
         raise RuntimeError(
             "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that ..."
         )

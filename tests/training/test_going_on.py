@@ -143,8 +143,8 @@ def test_a_tail_is_lengthened_from_its_rate_and_ends_alike_when_stopped_in_it(
 
     original = train.step
 
-    def stopping(run, batch, piece):
-        original(run, batch, piece)
+    def stopping(run, batch):
+        original(run, batch)
         if run.progress.step == 19:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -95,8 +95,8 @@ def test_stopped_and_gone_on_with_it_is_the_unbroken_run(mixed_flags, tmp_path, 
     ]
     original = train.step
 
-    def stopping(self, batch, piece):
-        original(self, batch, piece)
+    def stopping(self, batch):
+        original(self, batch)
         if self.progress.step == 13:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -298,8 +298,8 @@ def test_with_everything_on_a_stopped_run_ends_like_an_unbroken_one(flags, start
     whole = run(flags, tmp_path / "whole")
     original = train.step
 
-    def stepping(self, batch, piece):
-        original(self, batch, piece)
+    def stepping(self, batch):
+        original(self, batch)
         if self.progress.step == 5:  # in the middle of an update, and of a batch
             os.kill(os.getpid(), signal.SIGTERM)
 

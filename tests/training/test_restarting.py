@@ -48,8 +48,8 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Send ourselves a signal while ``step`` is running."""
     original = train.step
 
-    def stepping(self, batch, piece):
-        original(self, batch, piece)
+    def stepping(self, batch):
+        original(self, batch)
         if self.progress.step == step:
             os.kill(os.getpid(), number)
 

@@ -121,17 +121,30 @@ def test_fine_tuning_begins_with_the_loss_of_the_weights_it_begins_with(flags, t
     assert first_row["loss/val"] == note["best_val_loss"]
 
 
-def test_a_loss_that_is_no_number_stops_before_the_step(flags, tmp_path, capsys, monkeypatch):
-    original = run.Run.check_finite
+@pytest.mark.parametrize(("what", "step"), [("loss", 15), ("loss", 16), ("gradient", 16)])
+def test_a_loss_that_is_no_number_stops_before_the_step(flags, tmp_path, capsys, monkeypatch, what, step):
+    """Updates are of two steps; whichever of them went wrong is named, and the update is not made."""
+    before, last = [], []
+    note_loss, check_finite = run.Run.note_loss, run.Run.check_finite
 
-    def poisoned(self, what, value):
-        original(self, what, float("nan") if self.progress.step == 14 and what == "loss" else value)
+    def noting(self, loss):
+        bad = what == "loss" and self.progress.step == step - 1
+        note_loss(self, loss * float("nan") if bad else loss)
+        last[:] = [self]
+        if self.progress.step == 14:
+            before[:] = [parameter.detach().clone() for parameter in self.policy.parameters()]
 
-    monkeypatch.setattr(run.Run, "check_finite", poisoned)
+    def checking(self, grad_norm):
+        bad = what == "gradient" and self.progress.step == step - 1
+        check_finite(self, grad_norm * float("nan") if bad else grad_norm)
+
+    monkeypatch.setattr(run.Run, "note_loss", noting)
+    monkeypatch.setattr(run.Run, "check_finite", checking)
     with pytest.raises(SystemExit) as stopped:
         train.main(flags)
     assert stopped.value.code == 1
-    assert "the loss became nan at step 15" in capsys.readouterr().err
+    assert f"the {what} became nan at step {step}, so this step was not taken" in capsys.readouterr().err
+    assert all(map(torch.equal, last[0].policy.parameters(), before))
     assert all(torch.isfinite(t).all() for t in tensors(tmp_path / "w" / "out_latest.weights").values())
 
 

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from data.minecraft_dataset import MinecraftDataset
 from steve1.checkpoints import load_model_file
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from training.staging import PiecesFirst
 from training.validation import ValidationItems, ValidationPart, choose_items, share_out, validate
 
 MODEL = Path(__file__).resolve().parents[1] / "tiny_policy.json"
@@ -30,8 +31,10 @@ def policy():
 
 
 def losses(policy, items, batch_size):
-    share = ValidationPart(DataLoader(items, batch_size=batch_size), [0] * len(items))
-    return validate(Accelerator(cpu=True), policy, share, trunc_t=8)
+    share = ValidationPart(
+        DataLoader(items, batch_size=batch_size, collate_fn=PiecesFirst(8)), [0] * len(items)
+    )
+    return validate(Accelerator(cpu=True), policy, share)
 
 
 def test_the_mean_does_not_depend_on_the_batch_size(dataset, policy):
@@ -111,7 +114,9 @@ def test_every_process_gets_as_many_items_and_each_item_counts_once(n, processes
 def test_items_that_do_not_count_change_nothing(dataset, policy):
     items = ValidationItems(dataset)
     filled = torch.utils.data.Subset(items, [*range(len(items)), 0, 0])
-    share = ValidationPart(DataLoader(filled, batch_size=4), [0] * len(items) + [None] * 2)
-    padded = validate(Accelerator(cpu=True), policy, share, 8)
+    share = ValidationPart(
+        DataLoader(filled, batch_size=4, collate_fn=PiecesFirst(8)), [0] * len(items) + [None] * 2
+    )
+    padded = validate(Accelerator(cpu=True), policy, share)
     for tag, loss in losses(policy, items, 4).items():
         assert padded[tag] == pytest.approx(loss, rel=1e-6)
