@@ -15,7 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulation
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training.feature_cache import FeatureCache, why_not
-from training.policy import build_policy, trained_parameters
+from training.policy import build_policy, compiles, trained_parameters
 from training.resuming import flag_spans
 from training.run_data import RunData, check_same_mineclip
 
@@ -109,6 +109,7 @@ def description(run: Run) -> Iterator[str]:
         f"Training on {len(data.items)} items of {args.T} frames from {data.items.frames:_} frames, "
         f"{run.total_steps:_} steps of {run.frames_per_step:_} frames on {accelerator.num_processes} "
         f"process(es), {accelerator.device.type}, precision {accelerator.mixed_precision}"
+        + (", compiled" if compiles(args) else "")
     )
     if data.mixture is not None and data.groups is not None:
         drawn = [

@@ -6,6 +6,9 @@ AdamW, with weight decay on the matrices of linear and convolutional layers alon
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -39,9 +42,24 @@ def build_policy(
     if not any(p.requires_grad for p in policy.parameters()):
         raise UserError("--freeze freezes every part of the policy; leave at least one to be trained")
     policy.net.gradient_checkpointing = args.gradient_checkpointing
-    if args.compile:
-        policy.compile()
+    if compiles(args):
+        # Shapes never change, validation's neither: a graph for any shape would be slower, and is made at once
+        # where one differs, such as a short last batch.
+        policy.compile(dynamic=False)
     return policy, anew
+
+
+def compiles(args: argparse.Namespace) -> bool:
+    """Whether the policy is compiled: as ``--compile`` says, and where it says nothing, on a GPU that can.
+
+    Without being asked not under FSDP, nor with --gradient_checkpointing, whose parts of a batch would each be
+    compiled for minutes.
+    """
+    if args.compile is not None:
+        return args.compile
+    able = torch.cuda.is_available() and importlib.util.find_spec("triton") and shutil.which("cc")
+    fsdp = os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+    return bool(able) and not fsdp and not args.gradient_checkpointing
 
 
 def _part(policy: MinecraftAgentPolicy, name: str, flag: str = "--freeze") -> nn.Module:

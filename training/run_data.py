@@ -17,6 +17,7 @@ from data.minecraft_dataset import ItemSampler, MinecraftDataset, batches, load_
 from data.mixture import load_mixture
 from steve1.checkpoints import read_metadata
 from steve1.cli import UserError
+from training.policy import compiles
 from training.staging import PiecesFirst
 from training.stopping import end_workers_at_exit, ignore_stop_signals
 from training.validation import ValidationItems, ValidationPart, choose_items, share_out
@@ -137,7 +138,8 @@ class RunData:
     def validation_part(self) -> ValidationPart:
         """What this process validates on."""
         assert self.validation is not None
-        mine, counting = share_out(self.val_items, self._process, self._processes)
+        multiple = self._args.batch_size if compiles(self._args) else 1
+        mine, counting = share_out(self.val_items, self._process, self._processes, multiple)
         owners = [
             self._val_owners[item] if counts else None for item, counts in zip(mine, counting, strict=True)
         ]

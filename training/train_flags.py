@@ -195,8 +195,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--compile",
-        default=False,
-        help="compile the policy with torch.compile: minutes at the start, quicker steps (needs a C++ compiler)",
+        default=None,
+        help="compile the policy with torch.compile: minutes at the start, quicker steps (needs a C++ compiler). None: "
+        "on a GPU, but for --gradient_checkpointing and FSDP; False: never",
         **switch,
     )
 

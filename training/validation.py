@@ -67,14 +67,18 @@ def choose_items(owners: Sequence[int], wanted: int, seed: int) -> list[int]:
     return sorted(chosen)
 
 
-def share_out(items: Sequence[int], process: int, processes: int) -> tuple[list[int], list[bool]]:
+def share_out(
+    items: Sequence[int], process: int, processes: int, multiple: int = 1
+) -> tuple[list[int], list[bool]]:
     """A process's share of the items, and which of them count.
 
     All shares have one length, so that all processes call the policy equally often (FSDP waits for each other's
-    calls); what is missing is filled up with items that do not count.
+    calls), and that a multiple of ``multiple`` (of the batch size: a compiled policy knows one shape). What is missing
+    is filled up with items that do not count.
     """
     mine = list(items[process::processes])
-    missing = -(-len(items) // processes) - len(mine)
+    length = -(-len(items) // (processes * multiple)) * multiple
+    missing = length - len(mine)
     return mine + [items[0]] * missing, [True] * len(mine) + [False] * missing
 
 

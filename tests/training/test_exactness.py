@@ -18,6 +18,7 @@ from steve1 import embed_conditioned_policy
 from steve1.checkpoints import load_model_file, read_state_dict
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.vpt.recurrence import detach_state
+from training import run as runs
 from training import train
 from training.policy import make_optimizer
 from training.reporting import read_metrics
@@ -69,6 +70,7 @@ NO_STOPS = ["--val_freq", "0", "--val_freq_begin", "0", "--save_freq", "0", "--l
 # Training whose second process is asked to stop in its second step.
 STOPPED = """
 import os, signal, sys
+from training import run as runs
 from training import train
 original = train.step
 def stepping(self, batch):
@@ -202,6 +204,42 @@ def test_compiling_changes_no_loss(flags, tmp_path):
         read_state_dict(tmp_path / "other" / "o.weights").keys()
         == read_state_dict(tmp_path / "plain" / "o.weights").keys()
     )
+
+
+def test_compiled_graphs_are_static_and_validations_in_between_add_none(flags, tmp_path, monkeypatch):
+    """Validation items do not fill the last batch, and the losses are those of a run that is not compiled."""
+    graphs, after = [], {}
+
+    def keeping(graph, inputs):
+        graphs.append(graph)
+        assert not any(isinstance(value, torch.SymInt) for value in inputs)
+        assert all(
+            type(size) is int for value in inputs if isinstance(value, torch.Tensor) for size in value.shape
+        )
+        return graph.forward
+
+    compiled, validate = torch.nn.Module.compile, runs.Run.validate
+
+    def validating(self):
+        assert len(self.data.val_items) % self.args.batch_size  # so there is a short batch to be filled
+        validate(self)
+        after[self.progress.step] = len(graphs)
+
+    monkeypatch.setattr(
+        MinecraftAgentPolicy, "compile", lambda self, **how: compiled(self, backend=keeping, **how)
+    )
+    monkeypatch.setattr(runs.Run, "validate", validating)
+    more = ["--n_frames", str(8 * 24), "--val_freq_begin", "2", "--val_share", "0", "--log_freq", "1"]
+    curves = {}
+    for name, how in (("plain", "False"), ("compiled", "True")):
+        out = tmp_path / name
+        places = ["--checkpoint_dir", str(out), "--out_weights", f"{out}/o.weights"]
+        train.main([*flags, *more, "--batch_size", "3", "--compile", how, *places])
+        curves[name] = {tag: losses(out, tag) for tag in ("loss/train", "loss/val", "loss/val_shuffled")}
+    assert max(after) == 8
+    assert 0 < len(graphs) == after[2]  # nothing was compiled after the first steps and the second validation
+    for tag, values in curves["plain"].items():
+        assert curves["compiled"][tag] == pytest.approx(values, abs=1e-5)
 
 
 def test_checkpointed_activations_are_computed_again_and_give_the_same_gradients():

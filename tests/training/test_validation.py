@@ -103,10 +103,13 @@ def test_a_choice_of_items_depends_on_the_seed_alone_and_a_smaller_one_is_part_o
     assert choose_items([0] * 5, 8, seed=1) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(("n", "processes"), [(7, 2), (8, 2), (1, 3), (5, 4)])
-def test_every_process_gets_as_many_items_and_each_item_counts_once(n, processes):
-    shares = [share_out(range(n), process, processes) for process in range(processes)]
-    assert len({len(items) for items, _ in shares}) == 1
+@pytest.mark.parametrize("multiple", [1, 3])
+@pytest.mark.parametrize(("n", "processes"), [(7, 2), (8, 2), (1, 3), (5, 4), (6, 2)])
+def test_every_process_gets_as_many_items_and_each_item_counts_once(n, processes, multiple):
+    shares = [share_out(range(n), process, processes, multiple) for process in range(processes)]
+    (length,) = {len(items) for items, _ in shares}
+    assert length % multiple == 0
+    assert length * processes < n + processes * multiple  # no whole batch of fillers
     counted = [item for items, counts in shares for item, c in zip(items, counts, strict=True) if c]
     assert sorted(counted) == list(range(n))
 
