@@ -29,11 +29,14 @@ class NotFound(UserError):
 
 
 class HtmlInstead(UserError):
-    """The server answered a web page where a file was asked for; ``.page`` is its text (the first 64 KiB)."""
+    """The server answered a web page where a file was asked for.
 
-    def __init__(self, message: str, page: str) -> None:
+    ``.page``: its text (the first 64 KiB). ``.url``: its address, after redirections.
+    """
+
+    def __init__(self, message: str, page: str, url: str) -> None:
         super().__init__(message)
-        self.page = page
+        self.page, self.url = page, url
 
 
 class _Again(Exception):
@@ -46,6 +49,10 @@ def fetch(
     *,
     size: int | None = None,
     md5: str | None = None,
+    sha256: str | None = None,
+    check: Callable[[Path], None] | None = None,
+    what: str | None = None,
+    session: requests.Session | None = None,
     retries: int = 5,
     timeout: float | tuple[float, float] = (15.0, 60.0),
     delay: float = 1.0,
@@ -56,8 +63,11 @@ def fetch(
     """Download ``url`` to ``path`` and return the path; a whole file that is already there is kept.
 
     Args:
-        size: exact length in bytes; md5: hexadecimal digest; each where known. A file at ``path`` that
+        size: exact length in bytes; md5, sha256: hexadecimal digests; each where known. A file at ``path`` that
             contradicts them is replaced; without them any file at ``path`` counts as whole.
+        check: looks at what has arrived before it takes its place, and raises UserError, after which it is removed.
+        what: what the address stands for, where a later attempt may go on under another one (default: the address).
+        session: keeps cookies from one call to the next (default: none are kept).
         retries: how many attempts *in a row that bring nothing new* may follow the first one.
         timeout: seconds to wait for a connection and between two pieces of data, or a pair of the two.
         delay: seconds before the first retry, doubled for each further one; ``sleep`` does the waiting.
@@ -69,23 +79,32 @@ def fetch(
         UserError: anything else that went wrong, naming the address and the remedy.
     """
     path = Path(path)
-    if path.is_file() and _is_right(path, size, md5):
+    if path.is_file() and _is_right(path, size, md5, sha256):
         return path
+    what = what or url
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _Partial(path)
     best, failures, spoiled = partial.length, 0, False
     while True:
         try:
-            _attempt(url, partial, size, timeout, progress, refuse_html)
-            if not _is_right(partial.data, size, md5):
+            _attempt(url, what, partial, size, timeout, progress, refuse_html, session or requests.Session())
+            if not _is_right(partial.data, size, md5, sha256):
                 partial.discard()
-                if spoiled:
+                if spoiled or retries == 0:
+                    known = (("size", size), ("md5", md5), ("sha256", sha256))
+                    expected = ", ".join(f"{name} {value}" for name, value in known if value is not None)
                     raise UserError(
-                        f"{url} does not have the expected contents (size {size}, md5 {md5}); "
+                        f"{url} does not have the expected contents ({expected}); "
                         f"nothing was saved as {path}: check the address, or whether the file was replaced"
                     )
                 spoiled = True
-                raise _Again("its contents are not the expected ones (size or md5)")
+                raise _Again("its contents are not the expected ones (size, md5 or sha256)")
+            if check is not None:
+                try:
+                    check(partial.data)
+                except UserError:
+                    partial.discard()
+                    raise
             partial.finish(path)
             return path
         except _Again as reason:
@@ -111,7 +130,7 @@ class _Partial:
     def length(self) -> int:
         return self.data.stat().st_size if self.data.exists() else 0
 
-    def conditions(self, url: str) -> dict[str, str]:
+    def conditions(self, what: str) -> dict[str, str]:
         """Return the headers that ask for the rest, or for everything where the rest would not fit."""
         if self.length == 0:
             return {}
@@ -122,13 +141,20 @@ class _Partial:
         headers = {"Range": f"bytes={self.length}-"}
         if notes.get("validator"):
             return {**headers, "If-Range": notes["validator"]}
-        return headers if notes.get("url") == url else {}
+        return headers if notes.get("url") == what else {}
 
-    def note(self, url: str, response: requests.Response) -> None:
+    def note(self, what: str, response: requests.Response, total: int | None) -> None:
         validator = response.headers.get("ETag", "")
         if not validator or validator.startswith("W/"):  # a weak tag may not be used in If-Range
             validator = response.headers.get("Last-Modified", "")
-        self.notes.write_text(json.dumps({"url": url, "validator": validator}))
+        self.notes.write_text(json.dumps({"url": what, "validator": validator, "total": total}))
+
+    def noted_total(self) -> int | None:
+        """The length of the whole file when the first of it arrived, where it was said."""
+        try:
+            return json.loads(self.notes.read_text()).get("total")
+        except (OSError, ValueError):
+            return None
 
     def discard(self) -> None:
         self.data.unlink(missing_ok=True)
@@ -143,32 +169,33 @@ class _Partial:
 
 def _attempt(
     url: str,
+    what: str,
     partial: _Partial,
     size: int | None,
     timeout: float | tuple[float, float],
     progress: Progress | None,
     refuse_html: bool,
+    session: requests.Session,
 ) -> None:
     """Bring ``partial`` to its full length or raise; what arrives before a failure is kept."""
     # Compressed transfers would make Content-Length and Range speak of other bytes than ours.
-    headers = {"Accept-Encoding": "identity", **partial.conditions(url)}
+    headers = {"Accept-Encoding": "identity", **partial.conditions(what)}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        with session.get(url, headers=headers, stream=True, timeout=timeout) as response:
+            if refuse_html and response.status_code in (401, 403) and _is_page(response, b""):
+                raise _page(url, response, next(response.iter_content(CHUNK), b""))
             start, total = _answer(url, response, partial)
+            pieces = response.iter_content(CHUNK)
+            first = next(pieces, b"")
+            if refuse_html and start == 0 and _is_page(response, first):
+                raise _page(url, response, first)
             if size is not None and total is not None and total != size:
                 raise UserError(
                     f"{url} offers {total:,} bytes where {size:,} are expected; nothing was saved: "
                     "check the address, or whether the file was replaced"
                 )
-            pieces = response.iter_content(CHUNK)
-            first = next(pieces, b"")
-            if refuse_html and start == 0 and _is_page(response, first):
-                raise HtmlInstead(
-                    f"{url} answered a web page, not a file; nothing was saved: check the address",
-                    first.decode("utf-8", "replace"),
-                )
             if start == 0:
-                partial.note(url, response)
+                partial.note(what, response, total)
             _receive(itertools.chain([first], pieces), partial, start, total, progress)
     except (
         requests.exceptions.MissingSchema,
@@ -208,13 +235,25 @@ def _answer(url: str, response: requests.Response, partial: _Partial) -> tuple[i
     if match is None or int(match[1]) != partial.length:
         partial.discard()
         raise _Again("the server continued at another place than asked")
-    return int(match[1]), int(match[3]) if match[3] != "*" else int(match[2]) + 1
+    total = int(match[3]) if match[3] != "*" else int(match[2]) + 1
+    if partial.noted_total() not in (None, total):
+        partial.discard()
+        raise _Again("the file there has another length than when it was begun")
+    return int(match[1]), total
 
 
 def _is_page(response: requests.Response, first: bytes) -> bool:
     start = first[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     says_so = "html" in response.headers.get("Content-Type", "").lower()
     return says_so or start.startswith((b"<!doctype html", b"<html"))
+
+
+def _page(url: str, response: requests.Response, first: bytes) -> HtmlInstead:
+    return HtmlInstead(
+        f"{url} answered a web page, not a file; nothing was saved: check the address",
+        first.decode("utf-8", "replace"),
+        response.url,
+    )
 
 
 def _receive(
@@ -234,15 +273,16 @@ def _receive(
                 progress(have, total)
 
 
-def _is_right(path: Path, size: int | None, md5: str | None) -> bool:
+def _is_right(path: Path, size: int | None, md5: str | None, sha256: str | None) -> bool:
     if size is not None and path.stat().st_size != size:
         return False
-    return md5 is None or md5_of(path) == md5.lower()
+    known = (("md5", md5), ("sha256", sha256))
+    return all(digest is None or digest_of(path, name) == digest.lower() for name, digest in known)
 
 
-def md5_of(path: str | os.PathLike) -> str:
-    """Return the hexadecimal md5 of a file, read in pieces."""
-    digest = hashlib.md5(usedforsecurity=False)
+def digest_of(path: str | os.PathLike, name: str = "sha256") -> str:
+    """The hexadecimal digest of a file, ``sha256`` or ``md5``, read in pieces."""
+    digest = hashlib.new(name, usedforsecurity=False)
     with open(path, "rb") as file:
         while piece := file.read(CHUNK):
             digest.update(piece)
