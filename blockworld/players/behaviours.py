@@ -3,7 +3,8 @@
 Made to be imitated by a small policy: camera moves are the angles of the policy's own bins, taken greedily
 towards what is looked at; rhythms are fixed; hardly any action is null, since null frames are dropped from
 recordings. Each behaviour has its own look and its own measure (sky: pitch; dig: blocks dug; tree: ticks on
-logs; seeds: grass broken; explore: distance; swim: time in water; inventory: time with the screen open).
+logs; seeds: grass broken; explore: distance; swim: time in water; inventory: time with the screen open; flower:
+flowers broken).
 
 The order of behaviours, wandering and disturbances are the director's (director.py).
 """
@@ -235,21 +236,27 @@ class CollectSeeds(Behaviour):
     """Walks from one tuft of tall grass to the next with the eyes on the ground, attack held."""
 
     frames = (70, 110)
+    plants: tuple[int, ...] = (b.TALL_GRASS,)
+    plenty = 8  # within six blocks
 
     def begin(self) -> None:
-        self._grass = walking.cells_of(self.env, (b.TALL_GRASS,))
+        self._grass = walking.cells_of(self.env, self.plants)
         self._tuft: tuple[int, int, int] | None = None
         self.move_to(self._plenty, self._grass, (2.0, 4.0))
 
     def _plenty(self) -> bool:
-        return len(walking.near(self.env, self._grass, 6.0)) >= 8 and self._find() and self.in_the_open()
+        return (
+            len(walking.near(self.env, self._grass, 6.0)) >= self.plenty
+            and self._find()
+            and self.in_the_open()
+        )
 
     def _find(self) -> bool:
         """Choose the tuft that takes least walking and turning."""
         env, player = self.env, self.env.player
         best, least = None, math.inf
         for x, y, z in walking.near(env, self._grass, 8.0)[:40].tolist():
-            if abs(y - player.y) > 1.5 or env.world.block_at(x, y, z) != b.TALL_GRASS:
+            if abs(y - player.y) > 1.5 or env.world.block_at(x, y, z) not in self.plants:
                 continue
             yaw, _ = env.angles_to(x + 0.5, y + 0.5, z + 0.5)
             distance = math.hypot(x + 0.5 - player.x, z + 0.5 - player.z)
@@ -261,7 +268,7 @@ class CollectSeeds(Behaviour):
 
     def act(self) -> Action:
         env, player = self.env, self.env.player
-        gone = self._tuft is None or env.world.block_at(*self._tuft) != b.TALL_GRASS
+        gone = self._tuft is None or env.world.block_at(*self._tuft) not in self.plants
         if (gone or self._blocked > 10) and not self._find():
             heading, _ = walking.best_heading(
                 lambda yaw: walking.walkable(env, yaw, 6), player.yaw, 6, _HEADINGS
@@ -278,6 +285,13 @@ class CollectSeeds(Behaviour):
         self.shown = self.shown or (distance < 3.0 and player.pitch > 15)
         keys = self.step() if distance > 1.3 and abs(turn_between(player.yaw, yaw)) < 40 else ()
         return action("attack", *keys, **self.look(yaw, min(pitch, 75.0)))
+
+
+class PickFlowers(CollectSeeds):
+    """As :class:`CollectSeeds`, from one flower to the next. In no recording that is not asked for it by name."""
+
+    plants = (b.POPPY, b.DANDELION)
+    plenty = 2
 
 
 class Explore(Behaviour):
@@ -389,6 +403,7 @@ PLAYERS: dict[str, type[Behaviour]] = {
     "explore": Explore,
     "swim": Swim,
     "inventory": OpenInventory,
+    "flower": PickFlowers,
 }
 
 

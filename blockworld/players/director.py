@@ -14,6 +14,7 @@ import numpy as np
 
 from blockworld.env import BlockWorldEnv
 from blockworld.players.behaviours import PLAYERS, Action, action, hover, towards, unknown
+from blockworld.players.wordings import USUAL
 
 # How often each behaviour comes in a round; chopping takes long, so it needs more showing.
 DECK = ("sky", "dig", "tree", "tree", "seeds", "explore", "swim", "inventory")
@@ -32,15 +33,14 @@ class Move:
     segment: int
 
 
-def play(
-    env: BlockWorldEnv, rng: np.random.Generator, behaviours: Sequence[str] = tuple(PLAYERS)
-) -> Iterator[Move]:
+def play(env: BlockWorldEnv, rng: np.random.Generator, behaviours: Sequence[str] = USUAL) -> Iterator[Move]:
     """Yield moves without end; each must be given to ``env.step`` before the next is asked for.
 
     ``env`` has been reset and is changed between moves as well (see above), so look at it, and record it,
     after taking a move and before playing it. ``behaviours``: names of PLAYERS.
     """
     deck = [name for name in DECK if name in behaviours]
+    deck += [name for name in behaviours if name not in DECK]
     if not deck or unknown(behaviours):
         raise ValueError(f"no players for {list(behaviours)}; there are {', '.join(PLAYERS)}")
     segment = 0

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from blockworld.players.wordings import HELD_OUT_WORDINGS, WORDINGS
+from blockworld.players.wordings import HELD_OUT_WORDINGS, USUAL, WORDINGS
 from data.parallel import ordered_map
 from steve1.cli import UserError, comma_list, count, entry_point, out_of_range, report_all
 from steve1.config import FIRST_EMBED, FPS, data_root
@@ -322,8 +322,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--behaviours",
         type=comma_list,
-        default=list(WORDINGS),
-        help=f"what the players show, with commas (default: all, {','.join(WORDINGS)})",
+        default=list(USUAL),
+        help=f"what the players show, with commas, of {','.join(WORDINGS)} (default: {','.join(USUAL)})",
     )
     what.add_argument("--seed", type=count, default=0, help="makes worlds and play (default: %(default)s)")
     parser.add_argument(

@@ -12,7 +12,7 @@ from conftest import TINY_POLICY, assert_equal_weights
 from data.minecraft_dataset import MinecraftDataset
 from steve1.checkpoints import load_model_file, read_metadata, read_state_dict
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from training import feature_cache, train
+from training import feature_cache, opening, train
 from training.ema import Ema
 from training.reporting import read_metrics
 from training.start_policy import StartPolicy, kl_divergence
@@ -270,6 +270,17 @@ def test_augmentation_turns_the_cache_off_and_says_so(flags, tmp_path, capsys):
         in capsys.readouterr().out
     )
     assert not (tmp_path / "features").exists()
+
+
+def test_what_needs_whole_weights_is_refused_or_off_where_they_are_in_parts(
+    flags, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(opening, "_sharded", lambda _: True)
+    with pytest.raises(SystemExit):
+        run([*flags, *SHORT], tmp_path, "--ema", "0.9")
+    assert "--ema 0.9 can't average what FSDP keeps in parts" in capsys.readouterr().err
+    run([*flags, *SHORT], tmp_path, "--freeze", "img_process")
+    assert "computed in every step: FSDP has" in capsys.readouterr().out
 
 
 def test_a_disk_that_is_too_small_is_said_before_training(flags, tmp_path, capsys, monkeypatch):

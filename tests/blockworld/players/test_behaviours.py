@@ -11,7 +11,7 @@ from blockworld.env import BlockWorldEnv
 from blockworld.players import walking
 from blockworld.players.behaviours import PLAYERS, action, towards, turn_between
 from blockworld.players.director import DECK, play
-from blockworld.players.wordings import HELD_OUT_WORDINGS, WORDINGS
+from blockworld.players.wordings import HELD_OUT_WORDINGS, USUAL, WORDINGS
 from steve1.vpt.actions import BIN_ANGLES, agent_to_env, env_to_agent
 
 WORLDS, FRAMES = 2, 420
@@ -107,6 +107,14 @@ def test_the_inventory_is_opened_and_closed(shown):
     assert share(ticks, lambda t: t["move"].action["inventory"]) > 0.06
 
 
+def test_flower_pickers_break_flowers_and_are_seen_only_where_they_are_asked_for(shown, blind):
+    ticks = shown["flower"]
+    assert broken(ticks, "poppy", "dandelion") >= 3
+    assert broken(ticks, "poppy", "dandelion") > broken(ticks, "oak_log", "dirt", "stone")
+    usual = {m.behaviour for m in itertools.islice(play(blind, np.random.default_rng(0)), 1500)}
+    assert usual <= {None, *USUAL}
+
+
 def test_every_action_is_one_that_the_policy_can_take_and_few_are_null(blind):
     moves = [t["move"] for t in watch(blind, 5, list(PLAYERS), 900)]
     assert {m.behaviour for m in moves} == {None, *PLAYERS}
@@ -144,7 +152,8 @@ def test_unknown_players_are_refused(blind):
 def test_wordings_are_apart(vectors):
     import json
 
-    assert set(WORDINGS) == set(HELD_OUT_WORDINGS) == set(PLAYERS) == set(DECK)
+    assert set(WORDINGS) == set(HELD_OUT_WORDINGS) == set(PLAYERS) == {*USUAL, "flower"}
+    assert set(DECK) == set(USUAL)
     used = [text for texts in WORDINGS.values() for text in texts]
     held = [text for texts in HELD_OUT_WORDINGS.values() for text in texts]
     assert len(used + held) == len(set(used + held))
