@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,13 +39,22 @@ from steve1.flags import (
     complete_models,
     missing_files,
     missing_python,
+    pythons,
 )
 from steve1.playing.measures import MEASURES, PUBLISHED_MEASURES
-from steve1.playing.plan import KNOWN_BEHAVIOURS, planned_episodes, visual_problems
+from steve1.playing.plan import (
+    KNOWN_BEHAVIOURS,
+    own_measure_problems,
+    planned_episodes,
+    read_own_measures,
+    visual_problems,
+)
 from steve1.playing.prompts import PUBLISHED_PROMPTS
 from steve1.playing.seeds import SeedList, counted, read_seeds
+from steve1.playing.tasks import check_commands, read_tasks
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from steve1.mineclip import MineCLIP
@@ -104,6 +114,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         default=data_root() / "visual_prompt_embeds",
         help="folder of the published prompts' NAME.pkl (default: data/visual_prompt_embeds)",
+    )
+    goals.add_argument(
+        "--tasks",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="tasks of MCU, YAML files or folders of them: text, reference_video or both are played, after the task's "
+        "custom_init_commands, which need --env minestudio (default: none)",
     )
     goals.add_argument(
         "--no_goal",
@@ -193,6 +213,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"columns of the table and charts of the report, of {', '.join(MEASURES)} (default: the published four)",
     )
     measuring.add_argument(
+        "--own_measure",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PROMPT=MEASURE",
+        help='what a prompt, task or behaviour is judged by, "chop a tree=log_hits" (default: published prompts by '
+        "OWN_MEASURES of steve1/playing/measures.py, others by none)",
+    )
+    measuring.add_argument(
         "--score_every",
         type=count,
         default=0,
@@ -216,8 +245,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     complete_models(args)
     args.custom_text_prompt = list(dict.fromkeys(text.strip() for text in args.custom_text_prompt))
     args.visual_prompt = list(dict.fromkeys(args.visual_prompt))
-    report_all(_problems(args))
+    problems = _problems(args)
+    problems += _read_tasks(args) + read_own_measures(args)
+    report_all(problems)
+    report_all(own_measure_problems(args))
     return args
+
+
+def _read_tasks(args: argparse.Namespace) -> list[str]:
+    """Put the tasks in place of their paths; a sentence where that can't be."""
+    try:
+        args.tasks = read_tasks(args.tasks)
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def _scales(text: str) -> list[float]:
@@ -264,7 +305,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     seeds = seed_list(args)
     planned = planned_episodes(args, seeds)
-    if not (args.custom_text_prompt or args.visual_prompt or args.behaviours or args.prompts):
+    check_commands(args.tasks, args.env, **pythons(args))
+    if not (args.custom_text_prompt or args.visual_prompt or args.behaviours or args.prompts or args.tasks):
         absent = [name for name in PUBLISHED_PROMPTS if not any(p.prompt == name for p in planned)]
         if absent:
             print(
@@ -276,7 +318,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from steve1.playing.reuse import look_up, set_aside, summary
 
     agents = load_agents(args)
-    prepared, mineclip = prepare(args, planned, agents, seeds.name, partial(episode_goal, args))
+    prepared, mineclip = prepare(
+        args, planned, agents, seeds.name, partial(episode_goal, args), last_pictures
+    )
 
     # ---- what was played before ----
     found = [look_up(episode, filmed=not args.no_films) for episode in prepared]
@@ -304,6 +348,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if table:
             print(f"\n{table}")
     for line in tables.losses(episodes):
+        print(line)
+    for line in tables.unjudged(episodes):
         print(line)
     if any(episode.measured["lost"] for episode in episodes):
         print("to play a lost episode again, remove its JSON and run the same command")
@@ -357,6 +403,15 @@ def play(
             results.close()
             here.close()
             torch.set_num_threads(threads)
+
+
+def last_pictures(path: Path, n: int) -> np.ndarray:
+    """The last ``n`` pictures of a film, or all where it has fewer, uint8 [n, H, W, 3] RGB."""
+    import numpy as np
+
+    from data.video import decode
+
+    return np.stack(deque(decode(path), maxlen=n))
 
 
 def episode_goal(args: argparse.Namespace, folder: Path, frame: int, width: int) -> torch.Tensor:

@@ -22,6 +22,7 @@ def use_light(monkeypatch, folder: Path) -> StandIn:
     standin = use_standin(monkeypatch, folder)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ENVS / "standin_minestudio"), str(STANDIN)]))
     monkeypatch.setenv("STEVE1_MINESTUDIO_PYTHON", sys.executable)
+    monkeypatch.setenv("MINESTUDIO_GPU_RENDER", "1")  # on $DISPLAY, not on an Xvfb of its own
     _own_folders(monkeypatch, folder)
     return standin
 

@@ -48,6 +48,7 @@ PROMISED = {
     "steve1/envs/minestudio.py": "minestudio_python steps worlds picture",
     "run_agent.py": """in_model in_weights prior_weights custom_text_prompt text_cond_scale visual_cond_scale cond_scale
         gameplay_length save_dirpath seed env minerl_python num_envs compare_weights visual_prompt visual_prompts_dir
+        tasks own_measure
         no_goal num_seeds seeds behaviours prompts no_films processes deterministic device precision measures
         score_every report report_embed_mb""",
     "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host port env

@@ -224,3 +224,19 @@ def losses(episodes: Sequence[PlayedEpisode]) -> list[str]:
 
 def _cut(text: str, length: int = 40) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def unjudged(episodes: Sequence[PlayedEpisode]) -> list[str]:
+    """A line for each measure of ``--own_measure`` that was measured in none of its prompt's episodes."""
+    named = [e for e in episodes if "own_measure" in e.about]
+    known = {
+        (e.about["caption"], e.about["own_measure"])
+        for e in named
+        if e.measured["measures"].get(e.about["own_measure"]) is not None
+    }
+    wanting = dict.fromkeys((e.about["caption"], e.about["own_measure"], e.decides["world"]) for e in named)
+    return [
+        f"{caption}: {measure} was not measured in {world}, so there is no verdict on it"
+        for caption, measure, world in wanting
+        if (caption, measure) not in known
+    ]

@@ -180,7 +180,8 @@ class Verdict:
 def groups_of(episodes: Sequence[PlayedEpisode]) -> list[Group]:
     """The episodes, prompt by prompt, in their order, the agents of one together; no goal comes last.
 
-    A prompt's own measure is the first of its behaviour's that its world offers: that is known of any episode there.
+    A prompt's own measure is the one that its record names (``--own_measure``), else the first of its behaviour's, if
+    its world offers it: if it is known of any episode there.
     Raises ValueError where one prompt and agent played one pair of seeds twice in one setting.
     """
     offered: dict[Any, dict[str, float]] = {}
@@ -190,14 +191,15 @@ def groups_of(episodes: Sequence[PlayedEpisode]) -> list[Group]:
     groups: dict[tuple, Group] = {}
     for episode in episodes:
         decides, about = episode.decides, episode.about
-        kind, setting = decides["kind"], tuple(decides.get(name) for name in _SETTING)
+        kind, setting = decides["kind"], (*map(decides.get, _SETTING), *decides.get("commands", ()))
         goal = decides.get("goal_hash") if kind == "visual" else decides.get("prior_hash")
         asked = () if kind == "no_goal" else (decides["prompt"], goal, decides["cond_scale"])
         called = about["name"], about["behaviour"], about["label"]
         key = (setting, decides["weights_hash"], *called, kind, *asked)
         group = groups.get(key)
         if group is None:
-            own = own_measure(about["behaviour"], offered[decides["world"]])
+            named, known = about.get("own_measure"), offered[decides["world"]]
+            own = (named if named in known else None) if named else own_measure(about["behaviour"], known)
             group = groups[key] = Group(
                 about["name"],
                 kind,

@@ -14,17 +14,20 @@ import numpy as np
 import torch
 
 from steve1.checkpoints import load_model_file
+from steve1.cli import UserError
 from steve1.config import version
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import identify
 from steve1.flags import pythons
-from steve1.mineclip import MineCLIP
+from steve1.mineclip import MineCLIP, embed_frames
 from steve1.MineRLConditionalAgent import load_policy
-from steve1.playing.goals import TextGoals, load_text_goals, visual_goal
+from steve1.playing.goals import TextGoals, fitting_goal, load_text_goals, visual_goal
 from steve1.playing.plan import PlannedEpisode, labels, visual_source
 
 # Reads the goal [E] of an episode's frame: (folder, frame, width) -> tensor.
 ReadEmbed = Callable[[Path, int, int], torch.Tensor]
+# Reads the last pictures of a film: (path, how many) -> uint8 [n, H, W, 3] RGB.
+ReadFilm = Callable[[Path, int], np.ndarray]
 
 
 @dataclass
@@ -67,16 +70,17 @@ def prepare(
     agents: Sequence[Agent],
     seeds: str,
     read_embed: ReadEmbed,
+    read_film: ReadFilm,
 ) -> tuple[list[PreparedEpisode], MineCLIP | None]:
     """Every planned episode with its goal and all that decides it; and the MineCLIP, where scores are to be made.
 
-    ``seeds``: the name of the seed list.
+    ``seeds``: the name of the seed list. ``read_embed``, ``read_film``: what visual goals are read by.
     """
     net = agents[0].policy.net
     width, device = net.mineclip_embed_dim, net.final_ln.weight.device
     texts: TextGoals | None = None
     hashes: dict[str, str | None] = dict.fromkeys(("prior_hash", "mineclip_hash"))
-    if args.score_every or any(plan.kind == "text" for plan in planned):
+    if args.score_every or any(plan.kind == "text" or _film(args, plan) for plan in planned):
         texts = load_text_goals(args, {agent.weights: width for agent in agents})
         hashes = texts.hashes()
     world, world_version = identify(args.env, **pythons(args))
@@ -92,7 +96,7 @@ def prepare(
     }
     prepared = []
     for plan in planned:
-        goal, wanted = _goal(args, plan, texts, width, read_embed)
+        goal, wanted = _goal(args, plan, texts, width, read_embed, read_film)
         scored = wanted if args.score_every else None
         decides = {
             "kind": plan.kind,
@@ -109,6 +113,8 @@ def prepare(
             else _hash([_array_hash(scored), dict(texts.mineclip.config)]),
             **shared,
         }
+        if plan.commands:
+            decides["commands"] = list(plan.commands)
         about = {
             "name": plan.name,
             "file": plan.video.stem,
@@ -117,6 +123,8 @@ def prepare(
             "prior_weights": str(args.prior_weights) if args.prior_weights and plan.kind == "text" else None,
             "seeds": seeds,
         }
+        if plan.own_measure is not None:
+            about["own_measure"] = plan.own_measure
         prepared.append(
             PreparedEpisode(
                 plan,
@@ -135,17 +143,35 @@ def _goal(
     texts: TextGoals | None,
     width: int,
     read_embed: ReadEmbed,
+    read_film: ReadFilm,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """An episode's goal, and the embedding that its pictures may be compared with, each float32 [E]."""
     if plan.kind == "text":
         assert texts is not None
         goal = texts.goal(plan.prompt, plan.sampling_seed, args.deterministic)
         return goal.detach().numpy(), texts.embed(plan.prompt).numpy()
+    film = _film(args, plan)
+    if film is not None:
+        assert texts is not None
+        window = texts.mineclip.config["window"]
+        frames = read_film(film, window)
+        if len(frames) < window:
+            raise UserError(
+                f"{film} has {len(frames)} pictures; a goal is made of the last {window}, so give a longer one"
+            )
+        found = fitting_goal(embed_frames(texts.mineclip, frames)[-1], film, width).numpy()
+        return found, found
     if plan.kind == "visual":
         path, frame = visual_source(plan.prompt, args.visual_prompts_dir)
         found = (visual_goal(path, width) if frame is None else read_embed(path, frame, width)).numpy()
         return found, found
     return np.zeros(width, np.float32), None
+
+
+def _film(args: argparse.Namespace, plan: PlannedEpisode) -> Path | None:
+    """The film that an episode's goal is made of; None where the goal is made otherwise."""
+    films = {str(task.reference_video): task.reference_video for task in args.tasks if task.reference_video}
+    return films.get(plan.prompt) if plan.kind == "visual" else None
 
 
 def _hash(value: Any) -> str:

@@ -38,10 +38,11 @@ class PlayedEpisode:
     ``mineclip_hash``, ``world``, ``world_version``, ``world_seed``, ``sampling_seed``, ``cond_scale`` (None: no
     guidance), ``gameplay_length``, ``deterministic``, ``precision``, ``device`` ("cpu", "cuda"), ``score_every``
     (0: no scores), ``score_hash`` (of what the scores compare with), ``version``. A hash that has no say is None.
+    Where the world was given commands, ``commands``.
 
     ``about``: what it is called, which decides nothing: ``name``, ``file`` (its files' name without the suffix),
     ``behaviour`` (what it is judged as), ``caption``, ``label`` (of the agent),
-    ``in_weights``, ``prior_weights``, ``seeds`` (the list's name).
+    ``in_weights``, ``prior_weights``, ``seeds`` (the list's name), and ``own_measure`` where the user named one.
 
     ``measured``: ``frames`` (pictures acted on), ``lost`` (a sentence where the world crashed or hung, else None),
     ``died`` (the step at which the player was first seen dead, else None; not there in older records),

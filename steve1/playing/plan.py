@@ -13,6 +13,7 @@ from pathlib import Path
 
 from steve1.cli import UserError
 from steve1.files import read_text
+from steve1.playing.measures import MEASURES
 from steve1.playing.prompts import BEHAVIOURS, PUBLISHED_PROMPTS
 from steve1.playing.seeds import SeedList
 
@@ -25,7 +26,8 @@ class PlannedEpisode:
     """An episode to play: a prompt in one world. ``kind`` is "text", "visual" or "no_goal".
 
     ``prompt``: the text, where the visual prompt is, or "". ``behaviour``: what it asks for, by the published
-    prompt's name where it is one. ``cond_scale``: None is no guidance. ``video``: the film, if it is filmed; the
+    prompt's name where it is one. ``own_measure``: the measure that it is judged by, where the user names one.
+    ``cond_scale``: None is no guidance. ``video``: the film, if it is filmed; the
     record's JSON has the same name. ``commands``: that the world is given before the episode.
     """
 
@@ -38,6 +40,7 @@ class PlannedEpisode:
     sampling_seed: int
     video: Path
     commands: tuple[str, ...] = ()
+    own_measure: str | None = None
 
     @property
     def caption(self) -> str:
@@ -54,7 +57,7 @@ def planned_episodes(args: argparse.Namespace, seeds: SeedList) -> list[PlannedE
     scales = {"text": [args.text_cond_scale], "visual": [args.visual_cond_scale]}
     plays = [(p, scale) for p in prompts for scale in (args.cond_scale or scales[p.kind])]
     if args.no_goal:
-        plays.append((_Prompt("no_goal", "no_goal", "no_goal", "", "no_goal"), 0.0))
+        plays += [(prompt, 0.0) for prompt in _no_goals(prompts)]
     sweep = args.cond_scale is not None and len(args.cond_scale) > 1
     versus = "_vs_".join(_plain(label) for label in labels(args)) if args.compare_weights else ""
     planned = []
@@ -75,6 +78,8 @@ def planned_episodes(args: argparse.Namespace, seeds: SeedList) -> list[PlannedE
                     seed.world,
                     seed.sampling,
                     args.save_dirpath / f"{'_'.join([*parts, *own])}.mp4",
+                    prompt.commands,
+                    _own_measure(args, prompt),
                 )
             )
     return planned
@@ -89,12 +94,57 @@ class _Prompt:
     kind: str
     text: str
     behaviour: str
+    commands: tuple[str, ...] = ()
+
+
+def _no_goals(prompts: Sequence[_Prompt]) -> list[_Prompt]:
+    """Playing without a goal, once for each list of commands: worlds are compared that began alike."""
+    first: dict[tuple[str, ...], _Prompt] = {}
+    for prompt in prompts:
+        first.setdefault(prompt.commands, prompt)
+    files = {
+        commands: f"no_goal_{prompt.file}" if commands else "no_goal" for commands, prompt in first.items()
+    }
+    return [_Prompt("no_goal", file, "no_goal", "", "no_goal", commands) for commands, file in files.items()]
+
+
+def _own_measure(args: argparse.Namespace, prompt: _Prompt) -> str | None:
+    if prompt.kind == "no_goal":
+        return None
+    return next((args.own_measure[key] for key in _called(prompt) if key in args.own_measure), None)
+
+
+def _called(prompt: _Prompt) -> tuple[str, ...]:
+    """What ``--own_measure`` may call a prompt."""
+    return prompt.text, prompt.name, prompt.behaviour
+
+
+def read_own_measures(args: argparse.Namespace) -> list[str]:
+    """Put a dict in place of ``--own_measure``; a sentence for each that is none."""
+    given, args.own_measure, problems = args.own_measure, {}, []
+    for text in given:
+        prompt, _, measure = (part.strip() for part in text.rpartition("="))
+        if not prompt or measure not in MEASURES:
+            problems.append(f"--own_measure {text}: give PROMPT=MEASURE, a measure of {', '.join(MEASURES)}")
+        args.own_measure[prompt] = measure
+    return problems
+
+
+def own_measure_problems(args: argparse.Namespace) -> list[str]:
+    """A sentence for each prompt of ``--own_measure`` that is not played."""
+    known = [_called(prompt) for prompt in _prompts(args)]
+    return [
+        f"--own_measure {given}={measure}: no such prompt is played; it is one of "
+        f"{', '.join(repr(names[0]) for names in known)}"
+        for given, measure in args.own_measure.items()
+        if not any(given in names for names in known)
+    ]
 
 
 def _prompts(args: argparse.Namespace) -> list[_Prompt]:
     """The prompts in the table's order, without that of no goal."""
     behaviours = behaviour_texts(args)
-    if not (args.custom_text_prompt or args.visual_prompt or behaviours):
+    if not (args.custom_text_prompt or args.visual_prompt or behaviours or args.tasks):
         folder = args.visual_prompts_dir
         behaviours = dict(PUBLISHED_PROMPTS)
         visual = [name for name in PUBLISHED_PROMPTS if (folder / f"{name}.pkl").is_file()]
@@ -103,24 +153,33 @@ def _prompts(args: argparse.Namespace) -> list[_Prompt]:
     known = {text: name for name, text in PUBLISHED_PROMPTS.items()}
     # A text is played once, under the first of its names.
     first = {text: name for name, text in reversed(behaviours.items())}
-    found = [(name, name, "text", text, name) for name, text in behaviours.items() if first[text] == name]
+    found: list[tuple[str, str, str, str, str, tuple[str, ...]]] = [
+        (name, name, "text", text, name, ()) for name, text in behaviours.items() if first[text] == name
+    ]
     texts = [text for text in args.custom_text_prompt if text not in first]
     found += [
-        (name, name, "text", text, known.get(text, name))
+        (name, name, "text", text, known.get(text, name), ())
         for name, text in zip(text_names(texts), texts, strict=True)
     ]
     visual = _distinct_sources(visual, args.visual_prompts_dir)
     for name, given in zip(visual_names(visual, args.visual_prompts_dir), visual, strict=True):
         path, frame = visual_source(given, args.visual_prompts_dir)
-        found.append((name, slug(name), "visual", given, path.stem if frame is None else name))
+        found.append((name, slug(name), "visual", given, path.stem if frame is None else name, ()))
+    for task in args.tasks:
+        behaviour, stem = known.get(task.text, task.name), slug(re.sub("[_/]", " ", task.name))
+        if task.text:
+            found.append((task.name, stem, "text", task.text, behaviour, task.commands))
+        if task.reference_video is not None:
+            given = str(task.reference_video)
+            found.append((task.name, stem, "visual", given, behaviour, task.commands))
     taken: set[str] = {"no_goal"}
     prompts = []
-    for name, stem, kind, text, behaviour in found:
+    for name, stem, kind, text, behaviour, commands in found:
         file = f"{stem}_{kind}"
         if file in taken:
-            file = f"{stem}_{_hash(text)}_{kind}"
+            file = f"{stem}_{_hash(chr(10).join([text, *commands]))}_{kind}"
         taken.add(file)
-        prompts.append(_Prompt(name, file, kind, text, behaviour))
+        prompts.append(_Prompt(name, file, kind, text, behaviour, commands))
     return prompts
 
 
