@@ -10,7 +10,8 @@ cd "$PROJECT_ROOT"
 
 # ---- edit here ----------------------------------------------------------------------------------
 IN_MODEL="$DATA/weights/vpt/2x.model"
-IN_WEIGHTS="$DATA/weights/steve1/steve1.weights"
+IN_WEIGHTS="$DATA/weights/steve1/steve1.weights"       # or a folder in the hub's form, with "" for IN_MODEL,
+                                      # MINECLIP_WEIGHTS, and PRIOR_WEIGHTS="$IN_WEIGHTS"
 COMPARE_WEIGHTS=""                    # other weights, for videos side by side (these on the left); "" for none
 PRIOR_WEIGHTS="$DATA/weights/steve1/steve1_prior.pt"   # "" uses the raw text embeddings
 MINECLIP_WEIGHTS="$DATA/weights/mineclip/attn.pth"
@@ -26,9 +27,9 @@ REPORT=""                             # a page PATH.html with charts and the vid
 # -------------------------------------------------------------------------------------------------
 
 ARGS=(
-    --in_model "$IN_MODEL"
+    ${IN_MODEL:+--in_model "$IN_MODEL"}
     --in_weights "$IN_WEIGHTS"
-    --mineclip_weights "$MINECLIP_WEIGHTS"
+    ${MINECLIP_WEIGHTS:+--mineclip_weights "$MINECLIP_WEIGHTS"}
     --text_cond_scale "$TEXT_COND_SCALE"
     --gameplay_length "$GAMEPLAY_LENGTH"
     --num_envs "$NUM_ENVS"
@@ -36,7 +37,7 @@ ARGS=(
     --env "$ENVIRONMENT"
     --save_dirpath "$SAVE_DIRPATH"
     ${COMPARE_WEIGHTS:+--compare_weights "$COMPARE_WEIGHTS"}
-    ${PRIOR_WEIGHTS:+--prior_weights "$PRIOR_WEIGHTS"}
+    --prior_weights "${PRIOR_WEIGHTS:-none}"
     ${REPORT:+--report "$REPORT"}
 )
 # Prompts and seeds given on the command line are played instead of those above, not besides them.

@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steve1 import hub
 from steve1.cli import count, entry_point, number, out_of_range, report_all
 from steve1.config import FPS, data_root
 from steve1.flags import (
@@ -156,9 +157,9 @@ def load_models(
         return goals.goal(text, seed, args.deterministic) if text else torch.zeros(width)
 
     origin = {
-        "in_weights": str(args.in_weights),
+        "in_weights": hub.shown(args.in_weights),
         "in_weights_hash": weights_hash,
-        "prior_weights": None if args.prior_weights is None else str(args.prior_weights),
+        "prior_weights": None if args.prior_weights is None else hub.shown(args.prior_weights),
         "precision": args.precision,
         **goals.hashes(),
     }

@@ -8,6 +8,7 @@ is read here is checked and loaded by ``steve1/checkpoints.py``.
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import re
@@ -69,11 +70,22 @@ def folder_of(place: str | os.PathLike) -> Path:
         raise UserError(wrong)
     if not is_address(place):
         return _local(place)
-    folder = fetch(os.fspath(place))
+    folder = _fetched(os.fspath(place), os.environ.get("HF_ENDPOINT"))
     wrong = problem(folder)
     if wrong:
         raise UserError(f"{place}: {wrong}")
     return folder
+
+
+@functools.cache
+def _fetched(address: str, endpoint: str | None) -> Path:
+    """A process asks the hub once, so that all parts are of one revision."""
+    return fetch(address)
+
+
+def shown(place: str | os.PathLike) -> str:
+    """A place as a user writes it, with the two slashes of an address."""
+    return re.sub(r"^hf:/+", "hf://", os.fspath(place))
 
 
 def fetch(address: str, folder: Path | None = None) -> Path:

@@ -254,3 +254,21 @@ def test_prompts_that_mineclip_does_not_read_are_warned_of_once_and_have_readabl
     names = {path.stem.removesuffix("_text_seed0") for path in tmp_path.glob("*_seed0.mp4")}
     assert {"prompt_1", "go"} < names
     assert any(name.startswith("dig_dig_dig") for name in names)
+
+
+def test_one_folder_in_the_hubs_form_plays_as_the_files_that_it_was_made_of(models, worlds, tmp_path):
+    from steve1 import export
+
+    export.main(["--to", "hub", str(tmp_path / "hub"), *models])
+    flags = ("--custom_text_prompt", "chop a tree", "--seed", "3", "--no_films")
+    run(models, tmp_path / "files", *flags)
+    run(["--in_weights", str(tmp_path / "hub")], tmp_path / "folder", *flags)
+    run(["--in_weights", str(tmp_path / "hub"), "--prior_weights", "none"], tmp_path / "raw", *flags)
+    ((ours,), (theirs,), (raw,)) = (
+        [episode for episodes in records(tmp_path / name).values() for episode in episodes]
+        for name in ("files", "folder", "raw")
+    )
+    assert theirs.decides == ours.decides
+    assert theirs.about["prior_weights"] == theirs.about["in_weights"] == str(tmp_path / "hub")
+    assert raw.decides["prior_hash"] is None
+    assert raw.decides["goal_hash"] != ours.decides["goal_hash"]

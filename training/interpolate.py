@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steve1.cli import UserError, entry_point, not_there, number, out_of_range, report_all
+from steve1.cli import UserError, entry_point, number, out_of_range, report_all
+from steve1.flags import missing_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--output_dir", type=Path, default=None, help="folder of the files (default: that of B)"
     )
     args = parser.parse_args(argv)
-    problems = out_of_range(args, "alpha", least=0, most=1) + not_there(args, "start", "tuned")
+    problems = out_of_range(args, "alpha", least=0, most=1) + missing_files(args, ("start", "tuned"))
     report_all(problems)
 
     from steve1.checkpoints import metadata_path, read_metadata, read_state_dict, save_weights, tensors_hash

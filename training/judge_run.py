@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steve1.cli import UserError, count, entry_point, not_there, out_of_range, report_all
-from steve1.config import data_root
+from steve1.config import data_root, weights_dir
 from steve1.files import write_json
+from steve1.flags import missing_files
 
 if TYPE_CHECKING:
     from steve1.judging.verdicts import Group
@@ -97,9 +98,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for weights, names in found.items():
         print(f"{' = '.join(names)} plays ...", flush=True)
         own = folder / hashlib.sha256(str(weights.absolute()).encode()).hexdigest()[:8]
-        model = (
-            [] if _given(flags, "--in_model") else ["--in_model", str(args.out_weights.with_suffix(".json"))]
-        )
+        # One of them in the hub's form would bring its own; all are to play with the same.
+        alike = {
+            "--in_model": args.out_weights.with_suffix(".json"),
+            "--prior_weights": "none",
+            "--mineclip_weights": weights_dir() / "mineclip" / "attn.pth",
+        }
+        model = [str(x) for name, value in alike.items() if not _given(flags, name) for x in (name, value)]
         play(["--in_weights", str(weights), "--save_dirpath", str(own), *model, *flags])
         episodes = [episode for path in sorted(own.glob("*.json")) for episode in read_episodes(path)]
         groups[" = ".join(names)] = groups_of(episodes)
@@ -120,7 +125,7 @@ def _given(flags: Sequence[str], name: str) -> bool:
 
 def _problems(args: argparse.Namespace, flags: Sequence[str]) -> list[str]:
     problems = out_of_range(args, "num_seeds", least=1) + out_of_range(args, "seed", least=0)
-    problems += not_there(args, "out_weights", *(["start"] if args.start is not None else []))
+    problems += not_there(args, "out_weights") + missing_files(args, ("start",))
     problems += [
         f"{name} is set here for each of the weights; leave it out" for name in OURS if _given(flags, name)
     ]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from steve1 import hub
 from steve1.checkpoints import load_model_file
 from steve1.cli import UserError
 from steve1.config import version
@@ -120,7 +121,9 @@ def prepare(
             "file": plan.video.stem,
             "behaviour": plan.behaviour,
             "caption": plan.caption,
-            "prior_weights": str(args.prior_weights) if args.prior_weights and plan.kind == "text" else None,
+            "prior_weights": hub.shown(args.prior_weights)
+            if args.prior_weights and plan.kind == "text"
+            else None,
             "seeds": seeds,
         }
         if plan.own_measure is not None:
@@ -131,7 +134,10 @@ def prepare(
                 goal,
                 scored,
                 tuple({**decides, "weights_hash": agent.weights_hash} for agent in agents),
-                tuple({**about, "label": agent.label, "in_weights": str(agent.weights)} for agent in agents),
+                tuple(
+                    {**about, "label": agent.label, "in_weights": hub.shown(agent.weights)}
+                    for agent in agents
+                ),
             )
         )
     return prepared, texts.mineclip.to(device) if texts is not None and args.score_every else None

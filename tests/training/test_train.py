@@ -303,3 +303,22 @@ def test_of_several_processes_one_says_what_is_wrong(flags, capsys, monkeypatch)
         train.main([*flags, "--in_model", "nowhere.model"])
     assert refused.value.code == 1
     assert capsys.readouterr().err == ""
+
+
+def test_weights_in_the_hubs_form_are_trained_on_as_their_files_are(flags, tmp_path):
+    from steve1 import export
+    from steve1.checkpoints import save_weights
+
+    torch.manual_seed(0)
+    save_weights(MinecraftAgentPolicy(*load_model_file(MODEL)), tmp_path / "start.weights")
+    files = ["--in_model", str(MODEL), "--in_weights", str(tmp_path / "start.weights")]
+    export.main(["--to", "hub", str(tmp_path / "hub"), *files, "--mineclip_weights", "none"])
+    flags += ["--n_frames", "96", "--warmup_frames", "32", "--val_freq", "0", "--val_freq_begin", "0"]
+    train.main([*flags, *files])
+    trained = tmp_path / "w" / "out.weights"
+    ours = read_state_dict(trained)
+    alone = [*flags[2:], "--in_weights", str(tmp_path / "hub"), "--reset_checkpoint_dir"]
+    assert "--in_model" not in alone
+    train.main(alone)
+    theirs = read_state_dict(trained)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
