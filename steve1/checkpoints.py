@@ -85,8 +85,8 @@ def _hub_model(place: str | os.PathLike) -> tuple[dict, dict]:
     head = hub.read_notes(folder).get("policy", {}).get("pi_head_kwargs")
     if head is None:
         say_once(
-            f"{hub.shown(place)} says no temperature of the policy's head: {PI_HEAD_KWARGS['temperature']} is taken, the "
-            "published head's (MineStudio plays with 1.0)"
+            f"{hub.shown(place)} says no temperature of the policy's head: {PI_HEAD_KWARGS['temperature']} is taken, "
+            "the published head's (MineStudio plays with 1.0)"
         )
     return kwargs, dict(head or PI_HEAD_KWARGS)
 
