@@ -86,9 +86,9 @@ def changed(weights, before):
 
 def test_every_scenario_has_commands_that_run(walked):
     checkout, outputs = walked
-    assert len(outputs) == len(BLOCKS) == 9
+    assert len(outputs) == len(BLOCKS) == 11
     steve1 = checkout / "data" / "weights" / "steve1"
-    for name in ("house", "house_frozen", "768", "mixed", "augmented"):
+    for name in ("house", "house_frozen", "768", "mixed", "near", "augmented"):
         for kind in ("", "_best", "_latest"):
             assert (steve1 / f"steve1_{name}{kind}.weights").is_file()
     assert (checkout / "batch.png").is_file()
@@ -122,6 +122,18 @@ def test_vpt_s_goal_layer_starts_anew(walked):
 def test_the_mixture_has_both(walked):
     train, _ = load_sampling(walked[0] / "data" / "samplings", "mixed_training")
     assert {path.split("/")[-2] for path in train} == {"dataset_contractor", "dataset_custom"}
+
+
+def test_what_stays_near_the_start_is_there(walked):
+    steve1 = walked[0] / "data" / "weights" / "steve1"
+    assert (walked[0] / "data" / "house_frozen_checkpoint" / "features").is_dir()
+    flags = read_metadata(steve1 / "steve1_near_ema_best.weights")["flags"]
+    assert (flags["ema"], flags["kl_to_start"]) == (0.999, 0.1)
+    assert flags["lr_scale"] == ["img_process=0.1", "recurrent_layer=0.3"]
+    shares = {
+        path.name: read_metadata(path)["interpolated"]["alpha"] for path in steve1.glob("*_alpha_*.weights")
+    }
+    assert shares == {f"steve1_house_alpha_{alpha:g}.weights": alpha for alpha in (0.25, 0.5, 0.75)}
 
 
 def test_options_arrive(walked):

@@ -115,6 +115,9 @@ def _run(fds: list[int], name: str, argv: list[str], cwd: str, env: dict[str, st
         if argv[0] == "-c":
             sys.argv = ["-c", *argv[2:]]
             exec(argv[1], {"__name__": "__main__"})
+        elif argv[0] == "-m":
+            sys.argv = argv[1:]
+            runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(argv[0], run_name="__main__")
     except SystemExit as left:
