@@ -2,7 +2,8 @@
 
 ``MineRLConditionalAgent`` plays one world; ``AgentBatch``, which it is made of, plays N worlds in one batch,
 each row with its own memory and its own random stream. Neither knows where observations come from: playing
-whole episodes is ``steve1.playing.rollout``'s work, making goals ``steve1.playing.goals``'s.
+whole episodes is ``steve1.playing.rollout``'s work, making goals ``steve1.playing.goals``'s, and joining what the
+policy says with the goal and without it (guidance) ``steve1.embed_conditioned_policy.guide``'s.
 """
 
 from __future__ import annotations

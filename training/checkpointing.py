@@ -2,7 +2,9 @@
 
 A checkpoint is a folder ``CHECKPOINT_DIR/checkpoint_STEP``: what Accelerate saves (policy, optimizer, scaler,
 random states), ``progress.json``, and each process's memory of the items it is in the middle of. It is taken
-between updates, so there are no gathered gradients to keep.
+between updates, so there are no gathered gradients to keep. With the items' order a function of the seed and a
+position (``data.minecraft_dataset.ItemSampler``), this is what makes a resumed run exact; which flags may change
+meanwhile is ``training.resuming``'s.
 """
 
 from __future__ import annotations

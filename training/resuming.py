@@ -1,5 +1,7 @@
 """Going on with a run: which flags must stay, which may change and from when on, and the learning rate's schedule.
 
+The state that makes going on exact is ``training.checkpointing``'s.
+
 Every flag is one of three kinds. Those of FIXED decide what a step or a comparison of validations is; another value is
 refused. Those of CHANGEABLE take effect from the next step on, and a run notes which of them held over which steps
 (its *spans*). The rest is about places, looks and speed, and changes no weight.

@@ -56,8 +56,8 @@ _SHOWN = 20  # of a long list of mistakes
 def convert_all(source: Source, args: argparse.Namespace) -> None:
     """Make the episodes of all entries of ``source``, or of this process's slice of them.
 
-    ``args``: the flags of :func:`~data.generation.flags.add_driver_flags`. Raises :class:`~steve1.cli.UserError`
-    where the exit code is not to be 0.
+    ``args``: the flags of :func:`~data.generation.conversion_flags.add_driver_flags`. Raises
+    :class:`~steve1.cli.UserError` where the exit code is not to be 0.
     """
     output = Path(args.output_dir)
     n_slices, which = args.num_workers or 1, args.worker_id or 0

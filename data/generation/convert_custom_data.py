@@ -24,8 +24,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.generation.conversion_flags import add_driver_flags, driver_problems
 from data.generation.convert import convert_all
-from data.generation.flags import add_driver_flags, driver_problems
 from data.generation.options_file import with_recorders_options
 from data.generation.own_recordings import find_recordings
 from data.generation.recordings import (

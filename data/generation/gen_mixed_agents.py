@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.generation.conversion_flags import add_driver_flags, driver_problems
 from data.generation.convert import convert_all
-from data.generation.flags import add_driver_flags, driver_problems
 from data.generation.mixed_agents import PERFORM_SPIN_PROB, SWITCH_AGENT_PROB
 from data.generation.sources import Entry, Piece, Source, Told
 from steve1.cli import UserError, count, entry_point, number, out_of_range, report_all

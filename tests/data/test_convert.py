@@ -15,8 +15,8 @@ from tiny_recordings import contractor_line, make_mineclip, make_video, write_li
 from data.action_lines import BINARY_KEYS
 from data.EpisodeStorage import find_episodes
 from data.generation import convert_custom_data
+from data.generation.conversion_flags import add_driver_flags
 from data.generation.convert import convert_all
-from data.generation.flags import add_driver_flags
 from data.generation.sources import Broken, Entry, Missing, Source, Told, blamed, blamed_frames
 from steve1.cli import UserError
 

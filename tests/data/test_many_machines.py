@@ -15,7 +15,7 @@ from killing import finish, start
 from loopback import loopback
 from tiny_recordings import make_mineclip
 
-from data.generation import flags
+from data.generation import conversion_flags
 from data.generation.convert_from_contractor import main
 
 # "b" is long, so that it can be met half-way.
@@ -140,7 +140,7 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path, capsys):
 
 
 def test_without_ray_the_remedy_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(flags.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(conversion_flags.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as leave:
         main(["--ray_address", "auto", "--mineclip_weights", str(make_mineclip(tmp_path / "m.pth"))])
     assert leave.value.code == 2
