@@ -33,7 +33,7 @@ def test_every_metric_of_training_has_a_row_and_the_ranges_script_reads_them(fla
     rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
     logged = {tag for row in rows for tag in row} - {"step"}
     # Those that need a GPU and a sampling of several datasets are not in this run.
-    elsewhere = {"gpu_memory_gib", "loss/val/NAME", "loss/val_ema/NAME"}
+    elsewhere = {"mfu", "gpu_memory_gib", "loss/val/NAME", "loss/val_ema/NAME"}
     assert tags_of(section("Training")) == logged | elsewhere
     capsys.readouterr()
     runpy.run_path(str(ROOT / "benchmarks" / "metric_ranges.py"))["main"]([str(tmp_path / "ck")])

@@ -24,10 +24,14 @@ class Meter:
         grad_norm, learning_rate: of the last update.
         waited: seconds in which the process waited for a batch.
         paused: seconds of validations and checkpoints, which are no part of the steps' time.
+        flops, peak: floating-point operations of a step for one frame, and those that the card can do in a second; None
+            where they are not known.
         validated: seconds of validations since the process began to train; never counted anew.
     """
 
     grad_norm = learning_rate = 0.0
+    flops: float | None = None
+    peak: float | None = None
 
     def __init__(self) -> None:
         self.start()
@@ -99,6 +103,7 @@ def metrics(run: Run) -> tuple[dict[str, float], float]:
         "processed_frames": run.frames,
         "frames_per_second": steps_a_second * run.frames_per_step,
         "data_wait_share": meter.waited / seconds,
+        "pause_share": meter.paused / (seconds + meter.paused),
         "validation_share": meter.validation_share,
         "epoch": run.frames / (len(run.data.items) * run.args.T),
     }
@@ -106,5 +111,8 @@ def metrics(run: Run) -> tuple[dict[str, float], float]:
         values["loss/kl_to_start"] = accelerator.reduce(meter.mean_kl(), reduction="mean").item()
     if accelerator.device.type == "cuda":
         values["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    if meter.flops and meter.peak:
+        here = values["frames_per_second"] / accelerator.num_processes
+        values["mfu"] = here * meter.flops / meter.peak
     left = (run.total_steps - run.progress.step) / steps_a_second / (1 - meter.validation_share)
     return values, left

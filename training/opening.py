@@ -15,6 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulation
 from steve1.cli import UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training.feature_cache import FeatureCache, why_not
+from training.memory_count import memory_note
 from training.policy import build_policy, compiles, trained_parameters
 from training.resuming import flag_spans
 from training.run_data import RunData, check_same_mineclip
@@ -135,6 +136,11 @@ def description(run: Run) -> Iterator[str]:
     yield run.trained
     if run.features_note:
         yield run.features_note
+    if accelerator.device.type == "cuda":
+        card = torch.cuda.get_device_properties(accelerator.device).total_memory
+        bf16 = accelerator.mixed_precision != "no"
+        with torch.random.fork_rng():
+            yield memory_note(args, run.policy_kwargs, run.pi_head_kwargs, bf16, card)
     if not args.in_weights:
         yield "No --in_weights: the policy starts from random weights"
 

@@ -30,6 +30,7 @@ from training.checkpointing import (
 )
 from training.ema import Ema
 from training.finiteness import Noted
+from training.memory_count import peak_flops, step_flops
 from training.meter import Meter, metrics
 from training.opening import (
     description,
@@ -199,6 +200,10 @@ class Run:
         """Say what is trained on what."""
         for line in description(self):
             self.reporter.say(line)
+        if self.accelerator.device.type == "cuda" and self.features is None:
+            with torch.random.fork_rng():
+                self.meter.flops = step_flops(self.policy_kwargs, self.pi_head_kwargs, self.args.freeze)
+            self.meter.peak = peak_flops(torch.cuda.get_device_name(self.accelerator.device))
 
     def prepare_features(self) -> None:
         """Where pictures' features are kept: compute what is missing, and serve them in place of pictures."""
