@@ -13,7 +13,7 @@ N_EPISODES_CONTRACTOR="${N_EPISODES_CONTRACTOR:-5}"    # episodes per index, of 
 # Collections: 6.x 7.x 8.x 9.x 10.x, and BASALT's FindCave MakeWaterfall MakeVillageAnimalPen BuildVillageHouse.
 INDICES_CONTRACTOR="${INDICES_CONTRACTOR:-8.x 9.x 10.x}"
 OUTPUT_DIR_CONTRACTOR="${OUTPUT_DIR_CONTRACTOR:-$DATA/dataset_contractor}"
-# 0: none. STEVE-1 was trained on these too, but they need MineRL (see README) and VPT's weights (download_weights.sh).
+# 0: none. STEVE-1 was trained on these too, but they need Minecraft (see README) and VPT's weights (download_weights.sh).
 N_EPISODES_MIXED_AGENTS="${N_EPISODES_MIXED_AGENTS:-0}"   # episodes; an episode is at most 6 minutes of play
 OUTPUT_DIR_MIXED_AGENTS="${OUTPUT_DIR_MIXED_AGENTS:-$DATA/dataset_mixed_agents}"
 WORKERS="${WORKERS:-0}"                                # processes, each on a core; 0: one a core, as memory allows
@@ -47,7 +47,7 @@ if [ "$N_EPISODES_MIXED_AGENTS" != 0 ]; then
         --num_episodes "$N_EPISODES_MIXED_AGENTS"
         --output_dir "$OUTPUT_DIR_MIXED_AGENTS"
         --workers 1                                    # processes, each with a world and both agents
-        --env minerl                                   # minerl, or blockworld, which VPT was not trained in
+        --env minerl                                   # minestudio, minerl, or blockworld, which VPT was not trained in
         --env_seed 0                                   # world of the first episode; the next ones count up
         --seed 0                                       # of switches, spins and sampling
         --max_timesteps 7200                           # frames of an episode, 20 a second

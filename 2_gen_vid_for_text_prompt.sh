@@ -21,7 +21,7 @@ GAMEPLAY_LENGTH=1000                  # frames, 20 a second
 SEED=0                                # of the world and the sampling
 NUM_ENVS=1                            # worlds played at once
 PRECISION=no                          # no, or bf16 or fp16 on a GPU
-ENVIRONMENT=auto                      # minerl, blockworld, or auto
+ENVIRONMENT=auto                      # minestudio, minerl, blockworld, or auto
 SAVE_DIRPATH="$DATA/generated_videos/custom_text_prompt"
 REPORT=""                             # a page PATH.html with charts and the videos; "" for none
 # -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 
@@ -59,6 +60,7 @@ class World:
         assert set(action) == set(self.action_space.spaces)
         assert action["camera"].dtype == np.float32
         self._steps += 1
+        time.sleep(self.task.script.get("step_ms", 0) / 1000)  # for benchmarks
         self._x += float(action["forward"])
         self._dirt += int(action["attack"])
         info = self._mishap("step", str(self._steps)) or {}
