@@ -77,17 +77,27 @@ def confirmed_address(page: str, url: str, cookies: dict[str, str]) -> str | Non
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'confirm': code})}" if code else None
 
 
-def said_by(page: str) -> str | None:
-    """What a page of refusal means, and what to do; None for pages that are not known."""
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page)).lower()
+def quota_said_by(page: str) -> str | None:
+    """What the page of a used-up quota means, and what to do; None for other pages."""
+    text = _text(page)
     if "quota exceeded" in text or "too many users have viewed or downloaded" in text:
         return (
             "too many have downloaded it today (Google Drive's quota); try again in 24 hours, or sign in to Google in "
             "a browser, copy the file to your own Drive and download that"
         )
+    return None
+
+
+def access_said_by(page: str) -> str | None:
+    """What the page of a file that is not shared means, and what to do; None for other pages."""
+    text = _text(page)
     if "sign in" in text or "request access" in text or "you need access" in text:
         return "it is not shared with everybody; ask its owner, or give another address"
     return None
+
+
+def _text(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page)).lower()
 
 
 def fetch_file(url: str, path: Path, what: str, remedy: str, **settings: Any) -> Path:
@@ -107,7 +117,7 @@ def fetch_file(url: str, path: Path, what: str, remedy: str, **settings: Any) ->
             try:
                 return fetch(address, path, what=url, session=session, refuse_html=True, **settings)
             except HtmlInstead as answer:
-                known = said_by(answer.page)
+                known = quota_said_by(answer.page)
                 following = confirmed_address(answer.page, answer.url, dict(session.cookies.items()))
                 if (
                     known is None
@@ -117,6 +127,7 @@ def fetch_file(url: str, path: Path, what: str, remedy: str, **settings: Any) ->
                 ):
                     address = following
                     continue
+                known = known or access_said_by(answer.page)  # the page to confirm may ask to sign in as well
                 raise UserError(
                     f"{what} was not fetched from {url}: {known or 'a web page came instead of the file'}; nothing was "
                     f"saved. {remedy}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, urlparse
 
 FORM = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>
-<form id="search" action="/search"><input name="q" value="no"></form>
+<a href="/login">Sign in</a><form id="search" action="/search"><input name="q" value="no"></form>
 <p class="uc-warning-caption">Google Drive can't scan this file for viruses.</p>
 <form id="download-form" action="/download" method="get">
 <input type="submit" id="uc-download-link" value="Download anyway"/>

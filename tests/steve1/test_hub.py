@@ -13,6 +13,7 @@ from hub_site import COMMIT, hub_site
 from safetensors.torch import load_file, save_file
 from tiny_mineclip import TINY_MINECLIP
 
+from data.generation.flags import flag_problems
 from steve1 import checkpoints, flags, hub
 from steve1.checkpoints import (
     load_mineclip,
@@ -286,3 +287,24 @@ def test_without_the_hubs_form_the_defaults_are_the_downloaded_files(folder):
     assert args.mineclip_weights.name == "attn.pth"
     args = models("--mineclip_config", str(folder))
     assert flags.missing_files(args, ("mineclip_config",)), "a folder is no configuration"
+
+
+def test_programs_that_embed_take_a_folder_as_well(tmp_path):
+    mineclip_folder(tmp_path / "hub", {})
+    for place, wrong in (
+        (tmp_path / "hub", 0),
+        ("hf://CraftJarvis/Any", 0),
+        (tmp_path, 1),
+        (tmp_path / "no.pth", 1),
+    ):
+        given = {"batch_size": 1, "min_timesteps": 0, "mineclip_config": None, "mineclip_weights": str(place)}
+        assert len(flag_problems(argparse.Namespace(**given))) == wrong
+    assert hub.file_of(tmp_path / "hub") == tmp_path / "hub" / "model.safetensors"
+    assert hub.file_of(tmp_path / "attn.pth") == tmp_path / "attn.pth"
+
+
+def test_addresses_mean_the_same_in_any_folder():
+    assert hub.absolute("hf://a/b") == "hf://a/b"
+    assert hub.absolute("w/a.weights") == str(Path.cwd() / "w" / "a.weights")
+    assert hub.shown(Path("hf://a/b@c")) == "hf://a/b@c"
+    assert hub.shown(Path("/w/a.weights")) == "/w/a.weights"
