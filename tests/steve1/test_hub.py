@@ -13,7 +13,7 @@ from hub_site import COMMIT, hub_site
 from safetensors.torch import load_file, save_file
 from tiny_mineclip import TINY_MINECLIP
 
-from data.generation.flags import flag_problems
+from data.generation.conversion_flags import flag_problems
 from steve1 import checkpoints, flags, hub
 from steve1.checkpoints import (
     load_mineclip,
