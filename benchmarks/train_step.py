@@ -64,6 +64,9 @@ def published_way() -> Iterator[None]:
         logits = q.float() @ k.float().transpose(-1, -2) * scale + attn_mask.float()
         return logits.softmax(-1).to(v.dtype) @ v
 
+    def never(_x: Any) -> bool:  # a Mock would keep what it is given
+        return False
+
     def stack(self: Any, x: Any) -> Any:
         x = F.max_pool2d(F.relu(self.firstconv(x)), kernel_size=3, stride=2, padding=1)
         x = x if self.n is None else self.n(x)
@@ -81,7 +84,7 @@ def published_way() -> Iterator[None]:
         mock.patch.object(F, "scaled_dot_product_attention", attention),
         mock.patch.object(DownStack, "forward", stack),
         mock.patch.object(ImpalaCNN, "forward", network),
-        mock.patch.object(group_norm, "for_gpus", return_value=False),
+        mock.patch.object(group_norm, "for_gpus", never),
     ):
         yield
 

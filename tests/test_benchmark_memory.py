@@ -59,6 +59,12 @@ def test_what_spares_memory_spares_it():
     assert frozen["kept"] < 0.5 * plain["kept"]
 
 
+def test_half_precision_keeps_half_and_nothing_beyond_the_step():
+    plain, half = counted(), counted(bf16=True)
+    assert half["fixed"] == pytest.approx(plain["fixed"], rel=0.01)
+    assert half["kept"] < 0.85 * plain["kept"]
+
+
 def test_it_prints_a_line_for_each_case(benchmark, capsys):
     one = ["--precision", "bf16", "--gradient_checkpointing", "True", "--batch_size", "1", "--trunc_t", "1,2"]
     benchmark["main"](["--in_model", str(TINY_POLICY), "--device", "cpu", *one])

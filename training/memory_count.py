@@ -69,6 +69,10 @@ class LiveBytes(NoValues):
         return out
 
 
+def _always(_x: torch.Tensor) -> bool:
+    return True
+
+
 @contextlib.contextmanager
 def float32_norms() -> Iterator[None]:
     """Let norms and softmax give float32 under autocast, as on GPUs; autocast for CPUs does not."""
@@ -78,7 +82,9 @@ def float32_norms() -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         # GroupNorm is our own there: it reads and writes bf16.
-        stack.enter_context(mock.patch.object(group_norm, "for_gpus", return_value=True))
+        stack.enter_context(
+            mock.patch.object(group_norm, "for_gpus", _always)
+        )  # a Mock would keep what it is given
         for owner, name in ((F, "layer_norm"), (F, "softmax"), (torch, "softmax")):
             stack.enter_context(mock.patch.object(owner, name, widened(getattr(owner, name))))
         yield
