@@ -1,10 +1,13 @@
 """What the tests share. Two test processes run side by side on two cores, so torch gets one thread each."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# A checkout in which Minecraft is installed tests the same as any other.
+os.environ["STEVE1_MINESTUDIO_PYTHON"] = os.environ["STEVE1_MINERL_PYTHON"] = sys.executable
 
 import numpy as np
 import pytest

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from conftest import VECTORS
 from minerl_standin import is_gone
-from minestudio_standin import use_engine, use_light
+from minestudio_standin import make_home, use_engine, use_light
 from tiny_agent import make_models, play
 
 from steve1 import envs
@@ -183,6 +184,21 @@ def test_auto_prefers_it_where_its_engine_is_there(standin, monkeypatch, capsys,
         make_env("minestudio", minestudio_python="/no/python")
 
 
+def test_what_was_installed_is_found_by_itself(monkeypatch, tmp_path):
+    monkeypatch.delenv("STEVE1_MINESTUDIO_PYTHON")
+    monkeypatch.delenv("MINESTUDIO_DIR", raising=False)
+    monkeypatch.setattr(game_python, "_HOME", tmp_path)
+    game = game_python.MINESTUDIO
+    assert game_python.find_python(game, None) == sys.executable
+    python = tmp_path / ".minestudio" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    assert game_python.find_python(game, None) == str(python)
+    assert not minestudio.has_engine(None)
+    make_home(tmp_path / ".minestudio" / "minestudio")
+    assert minestudio.has_engine(None)
+
+
 def test_a_missing_engine_is_named_where_a_reset_fails(make, standin, monkeypatch, tmp_path):
     monkeypatch.setenv("MINESTUDIO_DIR", str(tmp_path / "nothing"))
     standin.tell(0, reset={"1": "raise"})
@@ -197,13 +213,11 @@ def test_the_record_that_is_compared_with_is_the_recorded_one():
 
 
 def test_the_real_package_over_a_stand_in_engine(monkeypatch, tmp_path, capfd):
-    """Set $STEVE1_TEST_MINESTUDIO_PYTHON to a Python that has requirements-minestudio.txt; it needs xvfb-run."""
-    python = os.environ.get("STEVE1_TEST_MINESTUDIO_PYTHON")
-    if not python:
-        pytest.skip(
-            "$STEVE1_TEST_MINESTUDIO_PYTHON names no Python with MineStudio (docs/minecraft.md makes one)"
-        )
-    engine = use_engine(monkeypatch, tmp_path, python)
+    """In .minestudio/, or the Python of $STEVE1_TEST_MINESTUDIO_PYTHON, with requirements-minestudio.txt; needs xvfb-run."""
+    python = os.environ.get("STEVE1_TEST_MINESTUDIO_PYTHON", game_python.MINESTUDIO.installed)
+    if not Path(python).exists():
+        pytest.skip(f"{python} is no Python with MineStudio; bash install_minecraft.sh makes one")
+    engine = use_engine(monkeypatch, tmp_path, str(python))
     engine.tell(0, step={"24": "close"})
     env = MineStudioEnv(seed=2_000_000)
     try:
