@@ -168,8 +168,8 @@ def play(flags: Sequence[str]) -> None:
 def rank(groups: Mapping[str, Sequence[Group]]) -> tuple[list[Judged], int]:
     """The weights by their mean rank, best first, and in how many worlds all of them played whole.
 
-    ``groups``: of each weights, their prompts' episodes. Raises UserError where no prompt has a measure of its own,
-    or no world was played by all.
+    ``groups``: of each weights, their prompts' episodes. Raises UserError where no prompt has a measure of its own that
+    has a better side, or no world was played by all.
     """
     from scipy.stats import rankdata
 
@@ -177,15 +177,21 @@ def rank(groups: Mapping[str, Sequence[Group]]) -> tuple[list[Judged], int]:
     from steve1.playing.measures import MEASURES
 
     values: dict[str, list[dict[Seeds, float]]] = {}  # a prompt's values by world, one of each weights
+    signs: dict[str, float] = {}  # 1 where more is better
     for owner in groups.values():
         for group in owner:
-            if group.own is not None:
-                sign = -1.0 if MEASURES[group.own].better == "less" else 1.0
+            if group.own is not None and MEASURES[group.own].better:
                 name = f"{group.name} ({group.own}{f', guidance {group.cond_scale:g}' if group.cond_scale else ''})"
-                values.setdefault(name, []).append({s: sign * v for s, v in group.values(group.own).items()})
+                values.setdefault(name, []).append(group.values(group.own))
+                signs[name] = -1.0 if MEASURES[group.own].better == "less" else 1.0
     if not values:
         raise UserError(
-            "no prompt has a measure of its own to judge by; give --behaviours (docs/evaluation.md)"
+            "no prompt has a measure of its own with a better side; give --behaviours (docs/evaluation.md)"
+        )
+    wanting = [name for name, of in values.items() if len(of) < len(groups)]
+    if wanting:
+        raise UserError(
+            f"{wanting[0]} was not measured of all weights; see what was lost, and run the same command again"
         )
     every = [played for of in values.values() for played in of]
     worlds = sorted(set(every[0]).intersection(*every[1:]))
@@ -197,13 +203,16 @@ def rank(groups: Mapping[str, Sequence[Group]]) -> tuple[list[Judged], int]:
     ranks = [
         [math.fsum(column) / len(values) for column in zip(*rows, strict=True)]
         for rows in (
-            [rankdata([-played[world] for played in of]).tolist() for of in values.values()]
+            [
+                rankdata([-signs[name] * played[world] for played in of]).tolist()
+                for name, of in values.items()
+            ]
             for world in worlds
         )
     ]
     judged = []
     for i, weights in enumerate(groups):
-        means = {name: abs(math.fsum(of[i][w] for w in worlds)) / len(worlds) for name, of in values.items()}
+        means = {name: math.fsum(of[i][w] for w in worlds) / len(worlds) for name, of in values.items()}
         judged.append(Judged(weights, math.fsum(row[i] for row in ranks) / len(worlds), means))
     order = sorted(range(len(judged)), key=lambda i: judged[i].mean_rank)
     best, after = order[:2]

@@ -9,6 +9,7 @@ from tiny_agent import load_script, make_models
 from steve1.checkpoints import read_metadata, read_state_dict, save_weights
 from steve1.judging.verdicts import Group
 from steve1.playing.episode import PlayedEpisode
+from steve1.playing.measures import MEASURES, Measure
 from training import judge_run
 
 
@@ -43,6 +44,19 @@ def test_ranks_are_by_world_and_by_the_better_side():
         "Best of 3 by play in 6 worlds: out, mean rank 1.33; told apart from the next, start"
     )
     assert "chosen on the seeds 7 to 12, where the chosen one looks better than it is" in said
+
+
+def test_a_measure_without_a_better_side_judges_nothing_and_less_can_be_better(monkeypatch):
+    pitch = {name: [group(name, "mean_pitch", [-50.0] * 6)] for name in ("start", "out")}
+    with pytest.raises(ValueError, match="no prompt has a measure of its own with a better side"):
+        judge_run.rank(pitch)
+    monkeypatch.setitem(MEASURES, "mean_pitch", Measure("degrees", "less", ""))
+    pitch["out"] = [group("out", "mean_pitch", [-60.0] * 6)]
+    judged, _ = judge_run.rank(pitch)
+    assert judged[0].weights == "out"
+    assert judged[0].means == {"sky (mean_pitch, guidance 2)": -60.0}
+    with pytest.raises(ValueError, match="was not measured of all weights"):
+        judge_run.rank({**pitch, "lost": [group("lost", None, [None] * 6)]})
 
 
 def test_equals_are_not_told_apart_and_the_start_is_the_best_of_them():
