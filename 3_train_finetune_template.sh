@@ -40,7 +40,7 @@ KL_TO_START=0                          # weight of KL(start || policy) in the lo
 EMA=0                                  # decay an update of averaged weights, saved as _ema beside: 0.999; 0: off
 MINECLIP_EMBED_DIM=""                  # width of another embedding model's goals: 768; "": what IN_MODEL says
 AUGMENT=False                          # True: brightness and contrast by up to 10 %, 10 % of the items grey
-GRADIENT_CHECKPOINTING=True            # False: quicker, needs 28 GiB at these sizes and 16 at BATCH_SIZE=4; same result
+GRADIENT_CHECKPOINTING=True            # False: quicker, needs 23 GiB at these sizes and 13 at BATCH_SIZE=4; same result
 COMPILE=False                          # True: minutes at the start, quicker steps (needs a C++ compiler)
 
 NUM_WORKERS=4                          # processes that load data, per GPU; 0: the training process does
