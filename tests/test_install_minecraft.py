@@ -1,4 +1,4 @@
-"""install_minecraft.sh: what is wanting is one sentence with the command; with a stand-in engine it plays to the end."""
+"""install_minecraft.sh: what is wanting is one sentence with the command; with a stand-in engine it plays."""
 
 import os
 import shutil

@@ -213,7 +213,7 @@ def test_the_record_that_is_compared_with_is_the_recorded_one():
 
 
 def test_the_real_package_over_a_stand_in_engine(monkeypatch, tmp_path, capfd):
-    """In .minestudio/, or the Python of $STEVE1_TEST_MINESTUDIO_PYTHON, with requirements-minestudio.txt; needs xvfb-run."""
+    """By .minestudio/ or the Python of $STEVE1_TEST_MINESTUDIO_PYTHON; needs xvfb-run."""
     python = os.environ.get("STEVE1_TEST_MINESTUDIO_PYTHON", game_python.MINESTUDIO.installed)
     if not Path(python).exists():
         pytest.skip(f"{python} is no Python with MineStudio; bash install_minecraft.sh makes one")
