@@ -142,6 +142,10 @@ def installed_version(distribution):
         return "unknown"
 
 
+class MinecraftLost(Exception):
+    """The game says that it has lost its Minecraft; where in its code is of no interest."""
+
+
 class Answers:
     """Does what is asked with one world. Subclasses say which: ``title``, ``distribution`` and :meth:`make_world`."""
 
@@ -199,7 +203,7 @@ class Answers:
         obs, reward, done, info = result
         # The game swallows a broken connection to Java: it ends the episode with a random observation and says so here.
         if "error" in info:
-            raise RuntimeError(f"{self.title} lost Minecraft: {info['error']}")
+            raise MinecraftLost(f"{self.title} lost Minecraft: {info['error']}")
         seen = self._see(obs, anew=False)
         return dict(seen, reward=float(reward), done=bool(done), info=plain(info))
 
@@ -239,9 +243,12 @@ def serve(answers, read, write):
         try:
             answer = getattr(answers, request["do"])(request)
         except BaseException as error:
-            traceback.print_exc()
+            said = str(error)
+            if not isinstance(error, MinecraftLost):
+                traceback.print_exc()
+                said = f"{type(error).__name__}: {error}"
             missing = isinstance(error, ImportError) and request["do"] == "start"
-            write_message(write, {"error": f"{type(error).__name__}: {error}", "missing": missing})
+            write_message(write, {"error": said, "missing": missing})
             return
         write_message(write, answer)
         if request["do"] == "close":
