@@ -27,7 +27,7 @@ from steve1 import hub
 from steve1.cli import UserError
 from steve1.config import MINECLIP_CONFIG, PI_HEAD_KWARGS, version
 from steve1.envs.telling import say_once
-from steve1.files import read_text, remove_partials, whole_file
+from steve1.files import read_object, remove_partials, whole_file
 from steve1.safe_pickle import dump_pickle, load_pickle
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def load_model_file(path: str | os.PathLike) -> tuple[dict, dict]:
     """
     if hub.is_hub(path):
         return _hub_model(path)
-    content = _read_json(path) if str(path).endswith(".json") else load_pickle(path)
+    content = read_object(path) if str(path).endswith(".json") else load_pickle(path)
     try:
         args = content["model"]["args"]
         policy_kwargs, pi_head_kwargs = dict(args["net"]["args"]), dict(args["pi_head_opts"])
@@ -245,7 +245,7 @@ def read_metadata(path: str | os.PathLike, part: str = "policy") -> dict:
     if hub.is_hub(path):
         return dict(hub.read_notes(hub.folder_of(path)).get(part, {}))
     try:
-        metadata = _read_json(_beside(path))
+        metadata = read_object(_beside(path))
     except FileNotFoundError:
         return {}
     return metadata if "tensors_hash" in metadata else {}
@@ -326,22 +326,12 @@ def _beside(path: str | os.PathLike) -> Path:
     return path.with_suffix(".json") if path.suffix in _WEIGHT_SUFFIXES else Path(f"{path}.json")
 
 
-def _read_json(path: str | os.PathLike) -> dict:
-    try:
-        content = json.loads(read_text(path))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); mend it or make it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, where a JSON object is needed")
-    return content
-
-
 def _mineclip_config(path: str | os.PathLike, config: Mapping | str | os.PathLike | None) -> tuple[dict, str]:
     """The configuration to build, and words for where it is from."""
     if isinstance(config, Mapping):
         return dict(config), "the configuration given"
     if config is not None:
-        content, origin = _read_json(config), f"the configuration {config}"
+        content, origin = read_object(config), f"the configuration {config}"
         return dict(content.get("config", content)), origin
     if hub.is_hub(path):
         noted = read_metadata(path, "mineclip").get("config")
@@ -351,7 +341,7 @@ def _mineclip_config(path: str | os.PathLike, config: Mapping | str | os.PathLik
             else (dict(MINECLIP_CONFIG), "the published MineCLIP")
         )
     if _beside(path).exists():
-        content = _read_json(_beside(path))
+        content = read_object(_beside(path))
         content = content.get("config", content)
         if isinstance(content, dict) and "vision_width" in content:
             return content, f"the configuration in {_beside(path)}"

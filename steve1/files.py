@@ -128,6 +128,18 @@ def read_text(path: str | os.PathLike) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def read_object(path: str | os.PathLike) -> dict[str, Any]:
+    """The JSON object in a file; raises :class:`~steve1.cli.UserError` where there is none."""
+    text = read_text(path)
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); mend it or make it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, where a JSON object is needed")
+    return content
+
+
 def _unmarked(content: bytes) -> str:
     """UTF-8, but for a text whose ASCII letters have a zero byte beside them."""
     start = content[:200]

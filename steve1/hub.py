@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
 import os
 import re
 from collections import Counter
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steve1.cli import UserError
-from steve1.files import read_text
+from steve1.files import read_object
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,13 +135,13 @@ def absolute(place: str | os.PathLike) -> str:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """``config.json``: ``policy_kwargs``, ``prior_kwargs``, ``mineclip_kwargs``, ``freeze_mineclip``."""
-    return _read_object(folder / CONFIG)
+    return read_object(folder / CONFIG)
 
 
 def read_notes(folder: Path) -> dict[str, Any]:
     """``steve1_notes.json``, what we noted of each part (``policy``, ``prior``, ``mineclip``); else empty."""
     path = folder / OURS
-    return _read_object(path) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
 
 
 def read_part(place: str | os.PathLike, part: str) -> dict[str, Tensor]:
@@ -205,13 +204,3 @@ def said(names: Iterable[str]) -> str:
 def _local(place: str | os.PathLike) -> Path:
     path = Path(place)
     return path.parent if path.suffix == ".safetensors" and not path.is_dir() else path
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); fetch it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, where a JSON object is needed")
-    return content

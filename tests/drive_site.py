@@ -2,9 +2,9 @@
 
 import http.server
 import itertools
-import threading
-from contextlib import contextmanager
 from urllib.parse import parse_qs, urlparse
+
+from loopback import serving
 
 FORM = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>
 <a href="/login">Sign in</a><form id="search" action="/search"><input name="q" value="no"></form>
@@ -94,17 +94,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(sent)
 
 
-@contextmanager
 def drive_site():
     """Run the server for the length of a ``with`` block."""
-    site = DriveSite()
-    handler = type("Bound", (_Handler,), {"site": site})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        site.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(_Handler, DriveSite())

@@ -3,9 +3,9 @@
 import hashlib
 import http.server
 import json
-import threading
-from contextlib import contextmanager
 from pathlib import Path
+
+from loopback import serving
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -93,17 +93,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(sent)
 
 
-@contextmanager
 def hub_site(repository, folder):
     """Serve the files of ``folder`` as ``repository`` for the length of a ``with`` block."""
-    site = HubSite(repository, {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())})
-    handler = type("Bound", (_Handler,), {"site": site})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        site.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            thread.join()
+    files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    return serving(_Handler, HubSite(repository, files))

@@ -83,10 +83,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def loopback():
-    """Run the server for the length of a ``with`` block."""
-    site = Loopback()
-    handler = type("Bound", (_Handler,), {"site": site})
+def serving(answers, site):
+    """Run a server for the length of a ``with`` block; its handler ``answers`` finds ``site`` in ``self.site``."""
+    handler = type("Bound", (answers,), {"site": site})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         site.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -96,3 +95,8 @@ def loopback():
         finally:
             server.shutdown()
             thread.join()
+
+
+def loopback():
+    """The server of this file for the length of a ``with`` block."""
+    return serving(_Handler, Loopback())
