@@ -11,6 +11,7 @@ os.environ["STEVE1_MINESTUDIO_PYTHON"] = os.environ["STEVE1_MINERL_PYTHON"] = sy
 
 import numpy as np
 import pytest
+import setuptools  # noqa: F401  torch.compile imports it; late in a long process it trips over the standard library's distutils
 import torch
 from hypothesis import settings
 

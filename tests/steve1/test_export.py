@@ -30,7 +30,7 @@ from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.mineclip import MineCLIP
 from steve1.prior import TranslatorVAE, load_prior
 
-MINESTUDIO = "STEVE1_MINESTUDIO_PYTHON"  # a Python that has MineStudio, for the last test
+MINESTUDIO = "STEVE1_TEST_MINESTUDIO_PYTHON"  # a Python that has MineStudio, for the last test
 
 
 def exported(folder, *argv) -> Path:
