@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
 
     # ---- the address, before the models take their time ----
-    from steve1.live.server import listen, serve, url
+    from steve1.live.access import listen, url
+    from steve1.live.server import serve
 
     listener = listen(args.host, args.port)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,7 +20,7 @@ import torch
 from steve1.checkpoints import load_model_file, load_weights, tensors_hash
 from steve1.cli import UsageError, UserError
 from steve1.config import FRAME_SIZE, MINERL_SETTINGS, PI_HEAD_KWARGS, POLICY_2X_KWARGS, POV_SHAPE
-from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy, choose, join
 from steve1.streams import torch_stream
 from steve1.vpt.actions import ENV_KEYS, UNPREDICTED, agent_to_env
 
@@ -75,8 +76,22 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise UsageError("--precision fp16 needs a GPU; on a CPU use bf16, or leave it out")
 
 
+@dataclass(frozen=True)
+class Thought:
+    """What the last actions of N rows were chosen from: log-probs, "buttons" [N, 8641] and "camera" [N, 121].
+
+    ``conditional`` with the goal; ``unconditional`` without it, None where guidance is off; ``guided``: the two joined,
+    not renormalised, which ``chosen`` ("buttons" [N], "camera" [N]) was taken from.
+    """
+
+    conditional: dict[str, torch.Tensor]
+    unconditional: dict[str, torch.Tensor] | None
+    guided: dict[str, torch.Tensor]
+    chosen: dict[str, torch.Tensor]
+
+
 class AgentBatch:
-    """One policy playing N worlds in one batch.
+    """One policy playing N worlds in one batch; ``thought`` is of its last step.
 
     Args:
         generators: a random stream a row (:func:`steve1.streams.torch_stream`), so that a row plays the same
@@ -98,6 +113,7 @@ class AgentBatch:
         self._generators = list(generators)
         self._state = policy.initial_state((2 if cond_scale else 1) * len(generators))
         self._first = torch.ones(len(generators), dtype=torch.bool)
+        self.thought: Thought | None = None
 
     def reset(self, row: int, generator: torch.Generator | None = None) -> None:
         """Begin a new episode in one row: its memory is wiped, its random stream goes on or is ``generator``."""
@@ -132,15 +148,16 @@ class AgentBatch:
                 f"{img.shape[0]} pictures and goals of shape {list(goals.shape)} for {wanted[0]} rows; this policy "
                 f"takes goals {list(wanted)}, so give it embeddings of width {wanted[1]}"
             )
-        joint, self._state, _ = self.policy.act(
+        conditional, unconditional, self._state = self.policy.consider(
             {"img": img.to(device), "mineclip_embed": goals.to(device)},
             self._first.to(device),
             self._state,
-            stochastic=not self.deterministic,
-            cond_scale=self.cond_scale,
-            generator=self._generators,
+            self.cond_scale,
         )
+        guided = join(conditional, unconditional, self.cond_scale)
+        joint = choose(guided, not self.deterministic, self._generators)
         self._first = torch.zeros_like(self._first)
+        self.thought = Thought(conditional, unconditional, guided, joint)
         return minerl_actions(joint)
 
 

@@ -231,6 +231,18 @@ class MinecraftAgentPolicy(nn.Module):
             ``(actions {"buttons": [B], "camera": [B]}, state_out, log_probs {"buttons": [B, 8641], "camera":
             [B, 121]})``; with guidance the combined log-probs.
         """
+        conditional, unconditional, state_out = self.consider(obs, first, state_in, cond_scale)
+        log_probs = join(conditional, unconditional, cond_scale)
+        return choose(log_probs, stochastic, generator), state_out, log_probs
+
+    @torch.no_grad()
+    def consider(
+        self, obs: Obs, first: torch.Tensor, state_in: State, cond_scale: float | None = None
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor] | None, State]:
+        """What :meth:`act`, whose arguments these are, chooses from: both halves of guidance before they are joined.
+
+        Returns ``(log_probs with the goal, log_probs without it, state_out)``; without a scale the second is None.
+        """
         features, goal = self.net.see(obs["img"][:, None]), obs["mineclip_embed"][:, None]
         if cond_scale:  # the picture is the same for both halves, so it is encoded once
             features, first = features.repeat(2, 1, 1), first.repeat(2)
@@ -239,19 +251,36 @@ class MinecraftAgentPolicy(nn.Module):
         # The heads keep float32 where the network is in half precision (``set_precision``), see there.
         latent = latent.to(next(self.pi_head.parameters()).dtype)
         log_probs = {name: values[:, 0] for name, values in self.pi_head(latent).items()}
-        if cond_scale:
-            halves = {name: values.chunk(2) for name, values in log_probs.items()}
-            log_probs = {name: guide(cond, uncond, cond_scale) for name, (cond, uncond) in halves.items()}
-        if stochastic:
-            actions = {name: _sample(values, generator) for name, values in log_probs.items()}
-        else:
-            actions = {name: values.argmax(-1) for name, values in log_probs.items()}
-        return actions, state_out, log_probs
+        if not cond_scale:
+            return log_probs, None, state_out
+        halves = {name: values.chunk(2) for name, values in log_probs.items()}
+        conditional, unconditional = ({name: pair[half] for name, pair in halves.items()} for half in (0, 1))
+        return conditional, unconditional, state_out
 
 
 def guide(conditional: torch.Tensor, unconditional: torch.Tensor, scale: float) -> torch.Tensor:
     """Classifier-free guidance on log-probs of one shape: exactly ``(1+s)*cond - s*uncond``."""
     return (1 + scale) * conditional - scale * unconditional
+
+
+def join(
+    conditional: dict[str, torch.Tensor], unconditional: dict[str, torch.Tensor] | None, scale: float | None
+) -> dict[str, torch.Tensor]:
+    """Log-probs per head by :func:`guide`; as they are where there is no scale and nothing unconditional."""
+    if not scale or unconditional is None:
+        return conditional
+    return {name: guide(values, unconditional[name], scale) for name, values in conditional.items()}
+
+
+def choose(
+    log_probs: dict[str, torch.Tensor],
+    stochastic: bool = True,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+) -> dict[str, torch.Tensor]:
+    """Actions [B] of log-probs [B, N] per head: samples, or the best; ``generator`` as of ``act``."""
+    if stochastic:
+        return {name: _sample(values, generator) for name, values in log_probs.items()}
+    return {name: values.argmax(-1) for name, values in log_probs.items()}
 
 
 def _sample(

@@ -17,7 +17,7 @@ class NotingAgent:
     """Stands for AgentBatch: does nothing, and notes the first number of every goal that it acts on."""
 
     def __init__(self, policy, generators, cond_scale=None, deterministic=False):
-        self.goals, self.scales, self.resets = [], [cond_scale], []
+        self.goals, self.scales, self.resets, self.thought = [], [cond_scale], [], None
 
     def act(self, povs, goals):
         self.goals.append(float(goals[0, 0]))

@@ -1,8 +1,16 @@
 """The live session's web server: one page, one WebSocket a viewer, the saved films.
 
-To a viewer go, over the socket, a JSON ``status`` and right behind it the newest picture as binary JPEG, and a JSON
-``news`` (prompts so far, films) when these have changed. A viewer says ``{"type": "shown"}`` for every picture that it
-has drawn, and no more than two are ever on their way: a slow one sees fewer pictures, never old ones.
+The protocol, over ``/live``; all but the pictures is JSON with a ``type``.
+
+To a viewer go ``status`` (what :meth:`LiveServer._says` and the ``extras`` say of one view, and ``you``, the viewer's
+number) and right behind it the newest picture as binary JPEG, which the status belongs to; ``news`` (prompts so far,
+films) when these have changed; ``refused`` with a ``text`` for a message that was not obeyed; and whatever else
+:meth:`LiveServer.tell` is given. Letters, news, status and picture come in this order.
+
+From a viewer come ``shown`` for every picture that it has drawn (no more than two are ever on their way: a slow one
+sees fewer pictures, never old ones), ``prompt`` (``text``; "" is no goal), ``cond_scale`` (``value``; 0 is no
+guidance), ``pause`` (``paused``), ``reset_agent``, ``reset_world`` (``seed``, or none for the same), ``save``, and
+whatever is in ``handlers``.
 
 Pages of other sites may not reach it through the viewer's browser: requests must name the host that is bound
 (against DNS rebinding), and a socket's Origin must be this very page.
@@ -12,90 +20,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import itertools
 import json
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from steve1.cli import UserError
 from steve1.config import FPS
-from steve1.live.session import Session, View
+from steve1.live.access import host_is_ours, origin_is_ours
+from steve1.live.session import Session
+from steve1.live.view import View
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).with_name("page")  # folder of the page and of what it loads
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 MAX_PROMPT = 500  # characters; the tokenizer reads 75 tokens
 MAX_SCALE = 100.0
 MAX_SEED = 2**31 - 1
 _AHEAD = 2  # pictures on their way to a viewer
 _SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one. Raises UserError where host or port can't be had."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise UserError(
-            f"--host {host} --port {port} can't be listened on ({error.strerror}); give another port, or 0 for any "
-            "free one"
-        ) from None
-
-
-def url(listener: socket.socket) -> str:
-    """The address of the page."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-def host_is_ours(header: str | None, bound: str) -> bool:
-    """Whether a Host header names the bound address.
-
-    A name that an attacker made point here is none of: an IP address, "localhost", the bound name itself, and
-    (where other machines may come) this machine's name. The port is left out, for behind ``ssh -L`` it is another.
-    """
-    name = urlsplit(f"//{header or ''}").hostname or ""
-    if name in ("localhost", bound.lower()) or (
-        not _is_loopback(bound) and name == socket.gethostname().lower()
-    ):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return address.is_loopback or not _is_loopback(bound)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def origin_is_ours(origin: str | None, host_header: str | None) -> bool:
-    """Whether a socket was opened by our own page; a program that is no browser sends no Origin."""
-    return origin is None or urlsplit(origin).netloc == host_header
+# Does what a message of a viewer asks; why it can't be done, or "".
+Handler = Callable[["Viewer", dict[str, Any]], str]
 
 
 class Viewer:
     """One page: its socket, the news and picture that it has, and whether there is room for another picture."""
 
-    def __init__(self, ws: web.WebSocketResponse) -> None:
-        self.ws, self.news = ws, -1
+    def __init__(self, ws: web.WebSocketResponse, number: int) -> None:
+        self.ws, self.number, self.news = ws, number, -1
+        self.letters: deque[dict[str, Any]] = deque()  # JSON that goes to this viewer before the next status
         self.picture: bytes | None = None
         self.room = asyncio.Event()
         self.room.set()
@@ -115,11 +81,29 @@ class Viewer:
 
 
 class LiveServer:
-    """The web side of a :class:`~steve1.live.session.Session`, bound to ``host``. Lives in one event loop."""
+    """The web side of a :class:`~steve1.live.session.Session`, bound to ``host``. Lives in one event loop.
+
+    A part of the page that has a module of its own adds to ``handlers``, ``extras``, ``routes`` and ``on_leave``
+    before :meth:`app` is called, see :func:`serve`; all are called in the event loop.
+    """
 
     def __init__(self, session: Session, host: str) -> None:
-        self._session, self._host = session, host
-        self._sockets: set[web.WebSocketResponse] = set()
+        self.session, self._host = session, host
+        self.handlers: dict[str, Handler] = {
+            "shown": self._shown,
+            "prompt": self._prompt,
+            "cond_scale": self._cond_scale,
+            "pause": self._pause,
+            "reset_agent": self._reset_agent,
+            "reset_world": self._reset_world,
+            "save": self._save,
+        }
+        self.extras: list[Callable[[View], dict[str, Any]]] = []  # what else a status says, JSON; once a view
+        self.routes: list[web.RouteDef] = []
+        self.on_leave: list[Callable[[Viewer], object]] = []
+        self.viewers: set[Viewer] = set()
+        self._numbers = itertools.count(1)
+        self._composed: tuple[View, dict[str, Any]] | None = None
         self._changed = asyncio.Event()
         self.ended = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -135,18 +119,26 @@ class LiveServer:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._page)
         app.router.add_get("/live", self._live)
+        app.router.add_get("/static/{name}", self._static)
         app.router.add_get("/films/{name}", self._film)
+        app.router.add_routes(self.routes)
         return app
 
     async def close(self) -> None:
         """Say goodbye to the pages."""
-        for ws in list(self._sockets):
-            await ws.close(code=WSCloseCode.GOING_AWAY, message=b"the session has ended")
+        for viewer in list(self.viewers):
+            await viewer.ws.close(code=WSCloseCode.GOING_AWAY, message=b"the session has ended")
+
+    def tell(self, message: dict[str, Any], *viewers: Viewer) -> None:
+        """Send a JSON message (its ``type`` is the page's to know) to these viewers, or to all, in this order."""
+        for viewer in viewers or self.viewers:
+            viewer.letters.append(message)
+        self._wake()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-        if self._session.ended:
+        if self.session.ended:
             self.ended.set()
 
     # Requests
@@ -160,11 +152,19 @@ class LiveServer:
         return await handler(request)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(PAGE, headers=_SECURITY)
+        return _file(PAGE / "page.html")
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        # Of the names that the folder has; the request's text never becomes a path.
+        names = {path.name: path for path in PAGE.iterdir() if path.suffix in _TYPES}
+        path = names.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound(text="the page has no such file")
+        return _file(path)
 
     async def _film(self, request: web.Request) -> web.StreamResponse:
         # Only names that this session has saved lead to files; the request's text never becomes a path.
-        files = {path.name: path for film in self._session.films for path in (film.video, film.json)}
+        files = {path.name: path for film in self.session.films for path in (film.video, film.json)}
         path = files.get(request.match_info["name"])
         if path is None or not path.is_file():
             raise web.HTTPNotFound(text="this session has saved no such film")
@@ -177,9 +177,9 @@ class LiveServer:
         # Pictures are compressed already.
         ws = web.WebSocketResponse(heartbeat=30, compress=False, max_msg_size=16 * 1024)
         await ws.prepare(request)
-        viewer = Viewer(ws)
-        self._sockets.add(ws)
-        self._session.watch(1)
+        viewer = Viewer(ws, next(self._numbers))
+        self.viewers.add(viewer)
+        self.session.watch(1)
         sender = asyncio.create_task(self._send(viewer))
         try:
             async for message in ws:
@@ -189,8 +189,10 @@ class LiveServer:
                 if problem:
                     await ws.send_json({"type": "refused", "text": problem})
         finally:
-            self._session.watch(-1)
-            self._sockets.discard(ws)
+            self.session.watch(-1)
+            self.viewers.discard(viewer)
+            for leave in self.on_leave:
+                leave(viewer)
             sender.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await sender
@@ -202,18 +204,28 @@ class LiveServer:
         while not viewer.ws.closed:
             await viewer.room.wait()
             # The event first, so that nothing that happens from here on is missed; the newest view after it.
-            changed, view = self._changed, self._session.view
+            changed, view = self._changed, self.session.view
+            while viewer.letters:
+                await viewer.ws.send_json(viewer.letters.popleft())
             if viewer.news != view.news:
                 viewer.news = view.news
                 await viewer.ws.send_json(self._news())
-            await viewer.ws.send_json(self._status(view))
+            await viewer.ws.send_json({**self._status(view), "you": viewer.number})
             if view.picture is not None and view.picture is not viewer.picture:
                 viewer.sent(view.picture)
                 await viewer.ws.send_bytes(view.picture)
             await changed.wait()
 
+    def _status(self, view: View) -> dict[str, Any]:
+        if self._composed is None or self._composed[0] is not view:
+            said = self._says(view)
+            for extra in self.extras:
+                said |= extra(view)
+            self._composed = view, said
+        return self._composed[1]
+
     @staticmethod
-    def _status(view: View) -> dict[str, Any]:
+    def _says(view: View) -> dict[str, Any]:
         return {
             "type": "status",
             "phase": view.phase,
@@ -225,6 +237,7 @@ class LiveServer:
             "world": view.world,
             "filmed": view.filmed,
             "problem": view.problem,
+            "playing": view.playing,
         }
 
     def _news(self) -> dict[str, Any]:
@@ -238,7 +251,7 @@ class LiveServer:
                 "frame": asked.frame,
                 "latency_ms": None if asked.latency is None else round(1000 * asked.latency),
             }
-            for asked in list(self._session.history)
+            for asked in list(self.session.history)
         ]
         films = [
             {
@@ -249,7 +262,7 @@ class LiveServer:
                 "seconds": film.frames / FPS,
                 "prompts": sum(bool(row["prompt"]) for row in film.prompts),
             }
-            for film in list(self._session.films)
+            for film in list(self.session.films)
         ]
         return {"type": "news", "prompts": prompts, "films": films}
 
@@ -262,43 +275,72 @@ class LiveServer:
             kind = message["type"]
         except (ValueError, TypeError, KeyError, RecursionError):
             return 'a message is JSON with a "type"'
-        session = self._session
-        if kind == "shown":
-            viewer.shown()
-        elif kind == "prompt":
-            prompt = message.get("text")
-            if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT:
-                return f"a prompt is a text of at most {MAX_PROMPT} characters"
-            session.ask(" ".join("".join(c if c.isprintable() else " " for c in prompt).split()))
-        elif kind == "cond_scale":
-            scale = message.get("value")
-            if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MAX_SCALE:
-                return f"the guidance scale is a number from 0 (off) to {MAX_SCALE:g}"
-            session.set_cond_scale(float(scale))
-        elif kind == "pause":
-            session.pause(message.get("paused") is True)
-        elif kind == "reset_agent":
-            session.reset_agent()
-        elif kind == "reset_world":
-            seed = message.get("seed")
-            if seed is not None and (
-                isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED
-            ):
-                return f"a seed is a whole number from 0 to {MAX_SEED}"
-            session.reset_world(seed)
-        elif kind == "save":
-            session.save()
-        else:
+        handler = self.handlers.get(kind) if isinstance(kind, str) else None
+        if handler is None:
             return f"there is nothing called {str(kind)[:40]!r} to do"
+        return handler(viewer, message)
+
+    def _shown(self, viewer: Viewer, message: dict[str, Any]) -> str:
+        viewer.shown()
+        return ""
+
+    def _prompt(self, viewer: Viewer, message: dict[str, Any]) -> str:
+        prompt = message.get("text")
+        if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT:
+            return f"a prompt is a text of at most {MAX_PROMPT} characters"
+        self.session.ask(" ".join("".join(c if c.isprintable() else " " for c in prompt).split()))
+        return ""
+
+    def _cond_scale(self, viewer: Viewer, message: dict[str, Any]) -> str:
+        scale = message.get("value")
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MAX_SCALE:
+            return f"the guidance scale is a number from 0 (off) to {MAX_SCALE:g}"
+        self.session.set_cond_scale(float(scale))
+        return ""
+
+    def _pause(self, viewer: Viewer, message: dict[str, Any]) -> str:
+        self.session.pause(message.get("paused") is True)
+        return ""
+
+    def _reset_agent(self, viewer: Viewer, message: dict[str, Any]) -> str:
+        self.session.reset_agent()
+        return ""
+
+    def _reset_world(self, viewer: Viewer, message: dict[str, Any]) -> str:
+        seed = message.get("seed")
+        if seed is not None and (
+            isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED
+        ):
+            return f"a seed is a whole number from 0 to {MAX_SEED}"
+        self.session.reset_world(seed)
+        return ""
+
+    def _save(self, viewer: Viewer, message: dict[str, Any]) -> str:
+        self.session.save()
         return ""
 
 
-async def serve(session: Session, listener: socket.socket, host: str, ready: Callable[[], object]) -> None:
+def _file(path: Path) -> web.FileResponse:
+    return web.FileResponse(
+        path, headers={**_SECURITY, "Content-Type": f"{_TYPES[path.suffix]}; charset=utf-8"}
+    )
+
+
+async def serve(
+    session: Session,
+    listener: socket.socket,
+    host: str,
+    ready: Callable[[], object],
+    parts: Sequence[Callable[[LiveServer], object]] = (),
+) -> None:
     """Play and serve until SIGINT, SIGTERM or an error that ends the session, which is raised.
 
-    ``ready`` is called once pages can be opened. A second signal leaves at once.
+    ``ready`` is called once pages can be opened. A second signal leaves at once. ``parts``: called with the server
+    before anything is served, each hangs itself on it and on its session.
     """
     server, loop = LiveServer(session, host), asyncio.get_running_loop()
+    for part in parts:
+        part(server)
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     await web.SockSite(runner, listener).start()

@@ -2,6 +2,10 @@
 
 Knows nothing of pages or sockets. Whoever shows the game reads :attr:`Session.view` when told that it changed, and
 calls the methods below from any thread; they are done between two steps, in the order in which they came.
+
+Others take part by hanging themselves on a session before it starts: :attr:`Session.hands` plays instead of the agent,
+``before_tick`` and ``after_tick`` are called around every step, ``on_episode`` when a world begins anew, ``at_end``
+when the game has ended; all in the game's thread, and :meth:`Session.do` brings anything else into it.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -24,6 +27,8 @@ from steve1.cli import UserError
 from steve1.config import FPS
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.live.recorder import Prompt, Recorder, SavedFilm
+from steve1.live.tick import AGENT, HUMAN, Hands, TickInfo
+from steve1.live.view import Asked, View
 from steve1.MineRLConditionalAgent import AgentBatch, check_env
 from steve1.streams import torch_stream
 
@@ -32,38 +37,6 @@ GoalOf = Callable[[str, int], torch.Tensor]
 JPEG_QUALITY = 85
 _REMEMBERED_PROMPTS = 500
 _RATE_OVER = 1.0  # seconds that the shown steps per second are counted over
-
-
-@dataclass
-class Asked:
-    """A prompt in the history. ``latency``: seconds from its coming to the end of the first step under it.
-
-    ``frame`` is that of the film ``film`` (its file's number in the session, from 1) where it begins. The three are
-    None until the agent has acted on it; so is ``latency`` where the game stood still in between.
-    """
-
-    number: int
-    text: str
-    cond_scale: float
-    seconds: float  # since the session began
-    step: int | None = None
-    frame: int | None = None
-    latency: float | None = None
-
-
-@dataclass(frozen=True)
-class View:
-    """What there is to see: the newest picture as JPEG, and all that a page says about the game."""
-
-    picture: bytes | None = field(default=None, repr=False)
-    phase: str = "starting"  # "starting", "waiting" (for somebody to watch), "playing", "paused", "failed"
-    step: int = 0  # of the agent in this world
-    fps: float = 0.0
-    prompt: Prompt = field(default_factory=lambda: Prompt("", 0.0, 0))
-    world: str = ""
-    filmed: int = 0  # pictures in the film that is being made
-    problem: str = ""  # why the world or the film stopped, "" while all is well
-    news: int = 0  # grows when the history or the films change
 
 
 class Session:
@@ -98,6 +71,11 @@ class Session:
         self.ended = False
         self.history: deque[Asked] = deque(maxlen=_REMEMBERED_PROMPTS)
         self.on_change = on_change
+        self.hands: Hands | None = None  # None: the agent plays; set it in the game's thread, by `do`
+        self.before_tick: list[Callable[[TickInfo], object]] = []
+        self.after_tick: list[Callable[[TickInfo], object]] = []
+        self.on_episode: list[Callable[[], object]] = []
+        self.at_end: list[Callable[[], object]] = []
         self._make_world, self._goal_of, self._recorder, self._prompt = make_world, goal_of, recorder, prompt
         self._period = 1 / fps if fps else 0.0
         self._agent = AgentBatch(
@@ -111,7 +89,9 @@ class Session:
         self._obs: Any = None  # None while there is no world to act in
         self._jpeg: bytes | None = None
         self._world_name = self._problem = ""
-        self._step = self._news = self._asked = 0
+        self._step = self._news = self._asked = self._tick_number = 0
+        self._tick: TickInfo | None = None
+        self._by = AGENT  # who played last
         self._unanswered: list[tuple[Asked, float]] = []
         self._ticks: deque[float] = deque()
         self._began = self._resumed = time.monotonic()
@@ -160,6 +140,10 @@ class Session:
         """Somebody more (1) or fewer (-1) is watching."""
         self._commands.put(lambda: self._watch(viewers))
 
+    def do(self, command: Callable[[], object]) -> None:
+        """Call something in the game's thread, between two steps; what is seen is shown anew after it."""
+        self._commands.put(command)
+
     def stop(self) -> None:
         """End the session after the step that is being played; the film so far is finished."""
         self._commands.put(self._end_playing)
@@ -205,15 +189,22 @@ class Session:
             return None
 
     def _play_step(self) -> None:
-        action = self._agent.act([self._obs["pov"]], self._goal[None])[0]
+        tick = self._decide()
         frame = self._film()
+        for look in self.before_tick:
+            look(tick)
         try:
-            self._obs, _, done, _ = self._env.step(action)
+            self._obs, _, done, _ = self._env.step(tick.action)
         except Exception as error:
             self._world_failed(error)
             return
         self._step += 1
-        self._answer(frame)
+        self._tick_number += 1
+        self._tick = tick
+        for look in self.after_tick:
+            look(tick)
+        if tick.by == AGENT:
+            self._answer(frame)
         self._show()
         now = time.monotonic()
         self._ticks.append(now)
@@ -223,6 +214,32 @@ class Session:
             self._recorder.event("episode_ended")
             self._reset_world(None)
         self._publish()
+
+    def _decide(self) -> TickInfo:
+        """What is played now, and by whom. An agent that plays again begins with an empty memory."""
+        thought = None
+        if self.hands is not None:
+            by, action = HUMAN, self.hands.action(self._tick_number)
+        else:
+            if self._by == HUMAN:
+                self._reset_agent()
+            by, action = AGENT, self._agent.act([self._obs["pov"]], self._goal[None])[0]
+            thought = self._agent.thought
+        if by != self._by:
+            self._recorder.event(f"{by}_plays")
+        self._by = by
+        return TickInfo(
+            self._tick_number,
+            self._step,
+            self._obs,
+            action,
+            by,
+            thought,
+            self._prompt,
+            self._goal,
+            self._world_name,
+            self._env,
+        )
 
     def _film(self) -> int | None:
         """Film the picture that is acted on; its place in the film, or None where filming has failed."""
@@ -290,7 +307,7 @@ class Session:
             self._prompt = Prompt(self._prompt.text, self._prompt.cond_scale, seed)
             # The prior is sampled once an episode, by the episode's seed.
             self._goal = self._goal_of(self._prompt.text, seed)
-        self._obs, self._problem, self._step, self._filming = None, "", 0, True
+        self._obs, self._problem, self._step, self._filming, self._tick = None, "", 0, True, None
         self._publish()
         try:
             if self._env is None:
@@ -307,6 +324,8 @@ class Session:
             return
         self._recorder.event("reset_world")
         self._agent.reset(0, torch_stream("actions", self._prompt.seed))
+        for told in self.on_episode:
+            told()
         self._show()
         self._resume()
 
@@ -357,14 +376,17 @@ class Session:
             self._recorder.frames,
             self._problem,
             self._news,
+            AGENT if self.hands is None else HUMAN,
+            self._tick,
         )
         self.on_change()
 
     def _put_away(self) -> None:
-        try:
-            self._recorder.close()
-        except BaseException as error:
-            self.failure = self.failure or error
+        for end in (self._recorder.close, *self.at_end):
+            try:
+                end()
+            except BaseException as error:
+                self.failure = self.failure or error
         if self._env is not None:
             with contextlib.suppress(Exception):
                 self._env.close()

@@ -12,7 +12,8 @@ import pytest
 from live import PATIENCE, Live
 
 from steve1.cli import UserError
-from steve1.live.server import host_is_ours, listen, origin_is_ours, serve, url
+from steve1.live.access import host_is_ours, listen, origin_is_ours, url
+from steve1.live.server import serve
 
 
 class Page:
@@ -194,6 +195,10 @@ def test_other_sites_and_other_files_are_refused(tmp_path, monkeypatch):
                 "/films/..%2Fsecret.json",
                 "/films/%2Fetc%2Fpasswd",
                 "/page.html",
+                "/static/..%2Fserver.py",
+                "/static/../server.py",
+                "/static/%2Fetc%2Fpasswd",
+                "/static/none.js",
             ):
                 async with client.get(path) as answer:
                     assert answer.status == 404
@@ -201,6 +206,9 @@ def test_other_sites_and_other_files_are_refused(tmp_path, monkeypatch):
                 assert answer.status == 200
                 assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
                 assert "STEVE-1" in await answer.text()
+            for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
+                async with client.get(f"/static/{name}") as answer:
+                    assert (answer.status, answer.content_type) == (200, kind)
 
     asyncio.run(go())
 

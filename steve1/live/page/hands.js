@@ -1,0 +1,4 @@
+// Playing with keyboard and mouse, on the live page.
+
+export function start(page) {
+}
