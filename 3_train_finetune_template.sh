@@ -37,6 +37,7 @@ SEED=0                                 # of data order, goals, dropout and augme
 FREEZE=""                              # parts that stay as they are: "img_process recurrent_layer"; "": none
 LR_SCALE=""                            # rates by part, as shares: "img_process=0.1 recurrent_layer=0.3"; "": one rate
 KL_TO_START=0                          # weight of KL(start || policy) in the loss, against forgetting: 0.1; 0: off
+L2_TO_START=0                          # pull of the weights to IN_WEIGHTS, times LEARNING_RATE: 100; 0: off
 EMA=0                                  # decay an update of averaged weights, saved as _ema beside: 0.999; 0: off
 MINECLIP_EMBED_DIM=""                  # width of another embedding model's goals: 768; "": what IN_MODEL says
 AUGMENT=False                          # True: brightness and contrast by up to 10 %, 10 % of the items grey
@@ -58,6 +59,7 @@ exec accelerate launch --quiet "${LAUNCH[@]}" \
     --freeze $FREEZE \
     --lr_scale $LR_SCALE \
     --kl_to_start "$KL_TO_START" \
+    --l2_to_start "$L2_TO_START" \
     --ema "$EMA" \
     ${MINECLIP_EMBED_DIM:+--mineclip_embed_dim "$MINECLIP_EMBED_DIM"} \
     --sampling "$SAMPLING_NAME" \

@@ -7,8 +7,8 @@ Tiny (to see that it works, two minutes):
         --worlds 2 --frames_played 20 --recordings 6 --n_frames 1k
 
 Players who pick flowers are recorded, which the quickstart's players never do, and its policy is fine-tuned on them:
-plainly, with old recordings mixed in, held near the start by KL, with a frozen picture network; the average of the
-plain run's weights and the interpolation between it and the start cost no training. Each then plays the old
+plainly, with old recordings mixed in, held near the start by KL or by L2, with a frozen picture network; the average
+of the plain run's weights and the interpolation between it and the start cost no training. Each then plays the old
 behaviours by their texts and the new one by a visual prompt, in worlds that nothing was chosen in; the share of the
 interpolation is chosen before, in others, with the first training seed. Means over training seeds, with 95 %
 t-intervals. Writes finetuning.json and finetuning.md.
@@ -55,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ema", type=number, default=0.999, help="decay of the average (default 0.999)")
     parser.add_argument("--kl_to_start", type=number, default=0.3, help="weight of the KL (default 0.3)")
+    parser.add_argument(
+        "--l2_to_start",
+        type=number,
+        default=100.0,
+        help="pull of the weights (default 100: the runs' rates add up to 0.03, so weights that drift at Adam's full "
+        "rate come a third as far)",
+    )
     parser.add_argument(
         "--alpha",
         type=comma_list,
@@ -225,6 +232,7 @@ class Bench:
             "EMA": plain.with_name("out_ema.weights"),
             "interpolation": self.between(plain, alpha),
             "KL": self.train("kl", seed, "--sampling", "new", "--kl_to_start", self.args.kl_to_start),
+            "L2": self.train("l2", seed, "--sampling", "new", "--l2_to_start", self.args.l2_to_start),
             "frozen": self.train("frozen", seed, "--sampling", "new", "--freeze", "img_process"),
         }
 

@@ -85,7 +85,14 @@ def note(monkeypatch):
         }
 
     monkeypatch.setattr(memory_count, "step_memory", as_if)
-    defaults = {"gradient_checkpointing": False, "ema": 0.0, "kl_to_start": 0.0, "freeze": [], "trunc_t": 8}
+    defaults = {
+        "gradient_checkpointing": False,
+        "ema": 0.0,
+        "kl_to_start": 0.0,
+        "l2_to_start": 0.0,
+        "freeze": [],
+        "trunc_t": 8,
+    }
     defaults |= {"batch_size": 8, "gradient_accumulation_steps": 2}
     return lambda card, **changed: memory_note(Namespace(**{**defaults, **changed}), {}, {}, True, card * GIB)
 

@@ -19,7 +19,7 @@ PROMISED = {
         sampling_dir data_limit val_freq val_freq_begin val_freq_switch_steps val_every_nth save_each_val save_freq
         log_freq snapshot_every_n_frames checkpoint_dir restart_from_checkpoint reset_checkpoint_dir seed freeze
         mineclip_embed_dim augment allow_mixed_mineclip gradient_checkpointing compile early_stopping_patience
-        ema kl_to_start lr_scale cache_features""",
+        ema kl_to_start l2_to_start lr_scale cache_features""",
     "training/interpolate.py": "alpha output_dir",
     "training/judge_run.py": "start seed num_seeds judged_dir",
     "training/train_prior.py": """data_path hidden_dim latent_dim batch_size lr n_validation n_epochs output_path

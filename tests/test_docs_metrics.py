@@ -29,6 +29,7 @@ def tags_of(text):
 def test_every_metric_of_training_has_a_row_and_the_ranges_script_reads_them(flags, tmp_path, capsys):
     torch.save(MinecraftAgentPolicy(*load_model_file(TINY_POLICY)).state_dict(), tmp_path / "in.weights")
     flags = [*flags, "--in_weights", str(tmp_path / "in.weights"), "--ema", "0.9", "--kl_to_start", "0.1"]
+    flags += ["--l2_to_start", "1"]
     train.main(flags)
     rows = read_metrics(tmp_path / "ck" / "logs" / "metrics.jsonl")
     logged = {tag for row in rows for tag in row} - {"step"}

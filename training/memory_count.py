@@ -197,9 +197,8 @@ def memory_note(args: argparse.Namespace, policy_kwargs: dict, head: dict, bf16:
             now.freeze,
             "cpu",
         )
-        copies = bool(args.ema) + bool(
-            args.kl_to_start
-        )  # of the weights, which are a quarter of what is fixed
+        # Of the weights, which are a quarter of what is fixed.
+        copies = bool(args.ema) + bool(args.kl_to_start) + bool(args.l2_to_start)
         return max(found["training"], found["validation"]) + copies * found["fixed"] // 4 + CONTEXT
 
     mine = needed()

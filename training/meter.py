@@ -99,7 +99,7 @@ def metrics(run: Run) -> tuple[dict[str, float], float]:
         "loss/train": mean,
         "learning_rate": meter.learning_rate,
         "grad_l2_norm": meter.grad_norm,
-        "weights_l2_norm": l2_norm(run.policy),
+        "weights_l2_norm": l2_norm(run.policy.parameters()),
         "processed_frames": run.frames,
         "frames_per_second": steps_a_second * run.frames_per_step,
         "data_wait_share": meter.waited / seconds,
@@ -109,6 +109,8 @@ def metrics(run: Run) -> tuple[dict[str, float], float]:
     }
     if run.start is not None:
         values["loss/kl_to_start"] = accelerator.reduce(meter.mean_kl(), reduction="mean").item()
+    if run.start_weights is not None:
+        values["l2_to_start"] = run.start_weights.distance()
     if accelerator.device.type == "cuda":
         values["gpu_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
     if meter.flops and meter.peak:

@@ -60,11 +60,12 @@ def load_policy(
             f"{args.in_model}); give --mineclip_embed_dim {width} to train a goal layer for them, or train with "
             "the embeddings that belong to the model"
         )
-    if args.kl_to_start and anew:
-        raise UserError(
-            f"--kl_to_start {args.kl_to_start:g}: {', '.join(anew)} are not in {args.in_weights}, so the start knows "
-            "nothing of these goals and there is nothing to stay near; leave it out"
-        )
+    for flag, weight in (("kl_to_start", args.kl_to_start), ("l2_to_start", args.l2_to_start)):
+        if weight and anew:
+            raise UserError(
+                f"--{flag} {weight:g}: {', '.join(anew)} are not in {args.in_weights}, so the start knows nothing of "
+                "these goals and there is nothing to stay near; leave it out"
+            )
     if args.in_weights and not anew and not args.allow_mixed_mineclip:
         check_same_mineclip(data.provenance, args.in_weights)
     return policy, trained_parameters(policy)

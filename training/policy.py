@@ -9,7 +9,7 @@ import argparse
 import importlib.util
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -153,7 +153,7 @@ def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> N
 
 
 @torch.no_grad()
-def l2_norm(module: nn.Module) -> float:
-    """The L2 norm of all parameters together."""
-    norms = [p.detach().float().norm() for p in module.parameters()]
+def l2_norm(tensors: Iterable[torch.Tensor]) -> float:
+    """The L2 norm of all tensors together."""
+    norms = [tensor.detach().float().norm() for tensor in tensors]
     return torch.stack(norms).norm().item()

@@ -59,7 +59,7 @@ from training.schedule import (
     total_steps,
 )
 from training.staging import on_device
-from training.start_policy import StartPolicy, kl_divergence
+from training.start_policy import StartPolicy, StartWeights, kl_divergence
 from training.validation import TAGS, ema_tag, validate
 
 # A piece of a batch:
@@ -77,8 +77,8 @@ class Run:
         data: the items to train and validate on.
         total_steps, frames_per_step: the run's length, and frames of a step over all processes.
         schedule: the learning rate as a function of frames.
-        ema: the moving average of the weights. start: the policy that this one is held near. features: the kept
-            picture features. Each is None where the flags do not ask for it.
+        ema: the moving average of the weights. start, start_weights: the policy that this one is held near, and its
+            weights. features: the kept picture features. Each is None where the flags do not ask for it.
         noted: what the steps since the last update came to.
         due: of "validation" and "checkpoint" what waits for the end of the update.
         meter: what is counted between two lines of metrics. reporter: where they go.
@@ -106,11 +106,13 @@ class Run:
         self.data = self._load_data()
         policy, self.trained = load_policy(args, self.policy_kwargs, self.pi_head_kwargs, self.data)
         self.start = StartPolicy(policy).to(self.accelerator.device) if args.kl_to_start else None
+        self.start_hash = tensors_hash(policy) if args.kl_to_start or args.l2_to_start else None
         optimizer = make_optimizer(policy, args.weight_decay, scales_of(policy, args.lr_scale))
         self.policy, self.optimizer = self.accelerator.prepare(policy, optimizer)
         self.plain_policy = self.accelerator.unwrap_model(self.policy)
         self.policy.train()
         self.ema = Ema(self.policy, args.ema) if args.ema else None
+        self.start_weights = StartWeights(self.policy, args.l2_to_start) if args.l2_to_start else None
         self.features, self.features_note = feature_cache(args, self.accelerator, self.plain_policy)
 
         processes = self.accelerator.num_processes
@@ -151,8 +153,7 @@ class Run:
                 shutil.rmtree(self.checkpoint_dir / "logs", ignore_errors=True)
             self.accelerator.wait_for_everyone()
         args, accelerator = self.args, self.accelerator
-        start = tensors_hash(self.start.policy) if self.start is not None else None
-        flags = fixed_flags(args, accelerator.num_processes, self.data.provenance, start)
+        flags = fixed_flags(args, accelerator.num_processes, self.data.provenance, self.start_hash)
         self.progress = progress = Progress(flags=flags, val_items=self._affordable_val_items())
         found = checkpoints(self.checkpoint_dir)
         if found:

@@ -1,4 +1,4 @@
-"""The policy that a run began with, kept to hold the trained one near it (``--kl_to_start``)."""
+"""What a run began with, to stay near it: the policy (``--kl_to_start``), its weights (``--l2_to_start``)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy, Obs
 from steve1.vpt.recurrence import State
+from training.policy import l2_norm
 
 
 class StartPolicy(nn.Module):
@@ -44,3 +45,33 @@ def kl_divergence(start: dict[str, torch.Tensor], now: dict[str, torch.Tensor]) 
         for name in ("buttons", "camera")
     )
     return sum(kl.mean() for kl in each)  # type: ignore[return-value]
+
+
+class StartWeights:
+    """The trained weights as they were when the run began, and a pull of every update towards them.
+
+    An L2 penalty of ``strength / 2 * |weights - start|^2`` (L2-SP, Li et al. 2018, arXiv 1802.01483), kept apart from
+    Adam's step as AdamW keeps weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101): no gradient of it enters
+    Adam's moments, which would make the pull of all weights alike, and it costs one pass over the weights an update.
+
+    Args:
+        module: as Accelerate prepared it, before a checkpoint is loaded; of sharded parameters each process keeps
+            its part. Frozen parameters stay where they are by themselves.
+        strength: of the pull; times a learning rate it must be below 1.
+    """
+
+    def __init__(self, module: nn.Module, strength: float):
+        self.strength = strength
+        self._starts = {p: p.detach().clone() for p in module.parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def pull(self, optimizer: torch.optim.Optimizer) -> None:
+        """After an update, with the rates that it was made with: ``w <- w + rate * strength * (start - w)``."""
+        for group in optimizer.param_groups:
+            starts = [self._starts[p] for p in group["params"]]
+            torch._foreach_lerp_(group["params"], starts, group["lr"] * self.strength)
+
+    @torch.no_grad()
+    def distance(self) -> float:
+        """The L2 distance of all trained weights together from the start's."""
+        return l2_norm(now - start for now, start in self._starts.items())

@@ -112,12 +112,20 @@ def step(run: Run, batch: Batch) -> None:
             run.set_learning_rate(run.schedule.rate((progress.step + 1) * run.frames_per_step))
         run.optimizer.step()
         run.optimizer.zero_grad()
-        if accelerator.sync_gradients and run.ema is not None:
-            run.ema.update()
+        if accelerator.sync_gradients:
+            after_update(run)
     run.memory = detach_state(memory)  # the next piece remembers, and gradients end here
     progress.step += 1
     progress.piece += 1
     run.reporter.progress(run.frames)
+
+
+def after_update(run: Run) -> None:
+    """Where the flags say so, the weights are pulled towards the start's, and the average takes them in."""
+    if run.start_weights is not None and not run.accelerator.optimizer_step_was_skipped:
+        run.start_weights.pull(run.optimizer)
+    if run.ema is not None:
+        run.ema.update()
 
 
 def between_updates(run: Run, stop: StopRequest) -> None:

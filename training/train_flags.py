@@ -175,6 +175,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--in_weights; a second forward pass; 0: off",
     )
     group.add_argument(
+        "--l2_to_start",
+        type=number,
+        default=0.0,
+        help="pull the trained weights towards those of --in_weights after every update, by this times the learning "
+        "rate times what is between them (100, say); 0: off",
+    )
+    group.add_argument(
         "--ema",
         type=number,
         default=0.0,
@@ -319,10 +326,16 @@ def flag_problems(args: argparse.Namespace) -> list[str]:
     problems += unknown_parts(args.freeze)
     problems += _scale_problems(args.lr_scale)
     problems += out_of_range(args, "ema", least=0, below=1, note="0: off")
-    problems += out_of_range(args, "kl_to_start", least=0, note="0: off")
-    if args.kl_to_start and not args.in_weights:
+    problems += out_of_range(args, "kl_to_start", "l2_to_start", least=0, note="0: off")
+    for name in ("kl_to_start", "l2_to_start"):
+        weight = getattr(args, name)
+        if weight and not args.in_weights:
+            problems.append(f"--{name} {weight:g} is for a start worth staying near; give --in_weights")
+    rate = args.learning_rate
+    if args.l2_to_start * rate >= 1 and rate > 0:
         problems.append(
-            f"--kl_to_start {args.kl_to_start:g} is for a start worth staying near; give --in_weights"
+            f"--l2_to_start {args.l2_to_start:g} times --learning_rate {rate:g} must be below 1, or every update would "
+            f"overshoot the start; give less than {1 / rate:g}"
         )
     if not args.out_weights.endswith(".weights"):
         problems.append(f"--out_weights {args.out_weights} must end in .weights")

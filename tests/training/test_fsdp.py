@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import TINY_POLICY
 from test_exactness import launch_two
 
-from steve1.checkpoints import read_state_dict
+from steve1.checkpoints import load_model_file, read_state_dict
+from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training import train
 from training.reporting import read_metrics
 
@@ -26,6 +28,9 @@ def test_two_fsdp_processes_validate_stop_and_go_on_like_one_process(flags, tmp_
         "--log_freq",
         "1",
     ]
+    torch.manual_seed(1)
+    torch.save(MinecraftAgentPolicy(*load_model_file(TINY_POLICY)).state_dict(), tmp_path / "in.weights")
+    flags += ["--in_weights", str(tmp_path / "in.weights"), "--l2_to_start", "100"]
     one = tmp_path / "one"
     elsewhere = ["--checkpoint_dir", str(one), "--out_weights", str(one / "o.weights")]
     train.main([*flags, "--batch_size", "4", "--n_frames", "192", *elsewhere])
@@ -45,6 +50,7 @@ def test_two_fsdp_processes_validate_stop_and_go_on_like_one_process(flags, tmp_
         "loss/val_shuffled",
         "grad_l2_norm",
         "weights_l2_norm",
+        "l2_to_start",
     )
     for tag in tags:
         figures = [[row[tag] for row in rows if tag in row] for rows in (ours, theirs)]

@@ -15,7 +15,7 @@ from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from training import feature_cache, opening, train
 from training.ema import Ema
 from training.reporting import read_metrics
-from training.start_policy import StartPolicy, kl_divergence
+from training.start_policy import StartPolicy, StartWeights, kl_divergence
 
 SHORT = ["--n_frames", "128", "--warmup_frames", "16", "--log_freq", "1"]
 
@@ -199,6 +199,58 @@ def test_another_start_of_the_same_name_is_refused(flags, start, tmp_path, capsy
     assert "so the start knows nothing of these goals" in capsys.readouterr().err
 
 
+def test_weights_are_pulled_by_rate_times_strength_times_what_lies_between():
+    """By the formula, each group at its own rate; what is frozen is no part of it."""
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    module[2].requires_grad_(False)
+    near = StartWeights(module, 10)
+    groups = [{"params": list(module[0].parameters()), "lr": 0.01}]
+    groups += [{"params": list(module[1].parameters()), "lr": 0.002}]
+    optimizer = torch.optim.SGD(groups)
+    begun = [p.detach().clone() for p in module.parameters()]
+    with torch.no_grad():
+        for p in module[:2].parameters():
+            p += torch.randn_like(p)
+    moved = [p.detach().clone() for p in module.parameters()]
+    expected = sum(float((now - then).square().sum()) for now, then in zip(moved, begun, strict=True)) ** 0.5
+    assert near.distance() == pytest.approx(expected, rel=1e-5)
+    near.pull(optimizer)
+    for p, now, then, share in zip(
+        module.parameters(), moved, begun, [0.1] * 2 + [0.02] * 2 + [0] * 2, strict=True
+    ):
+        torch.testing.assert_close(p.detach(), now + share * (then - now))
+
+
+def test_a_pull_on_the_weights_keeps_them_near_the_start_and_is_logged(flags, start, tmp_path):
+    flags = [*flags, *SHORT, "--in_weights", str(start), "--weight_decay", "0"]
+    free = run(flags, tmp_path / "free")
+    barely = run(flags, tmp_path / "barely", "--l2_to_start", "1e-9")
+    held = run(flags, tmp_path / "held", "--l2_to_start", "900")
+    assert not rows(tmp_path / "free", "l2_to_start")
+    assert 0 < distance(held, start) < 0.6 * distance(free, start)
+    assert distance(barely, start) == pytest.approx(distance(free, start), rel=1e-3)
+    trained = {n: t for n, t in read_state_dict(held).items() if not n.startswith("value_head")}
+    begun = read_state_dict(start)
+    expected = sum(float((t - begun[n]).square().sum()) for n, t in trained.items()) ** 0.5
+    assert rows(tmp_path / "held", "l2_to_start")[-1] == pytest.approx(expected, rel=1e-4)
+    assert read_metadata(held)["flags"]["l2_to_start"] == 900
+
+
+def test_a_pull_that_makes_no_sense_is_refused(flags, start, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--l2_to_start", "2"])
+    assert "--l2_to_start 2 is for a start worth staying near; give --in_weights" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--in_weights", str(start), "--learning_rate", "0.01", "--l2_to_start", "100"])
+    assert "--l2_to_start 100 times --learning_rate 0.01 must be below 1" in capsys.readouterr().err
+    state = read_state_dict(start)
+    vpt = tmp_path / "vpt.weights"
+    torch.save({n: t for n, t in state.items() if "mineclip_embed_linear" not in n}, vpt)
+    with pytest.raises(SystemExit):
+        train.main([*flags, "--in_weights", str(vpt), "--l2_to_start", "2"])
+    assert "--l2_to_start 2: net.mineclip_embed_linear" in capsys.readouterr().err
+
+
 # ---- kept picture features ----
 
 
@@ -304,6 +356,8 @@ def test_with_everything_on_a_stopped_run_ends_like_an_unbroken_one(flags, start
         "0.9",
         "--kl_to_start",
         "0.5",
+        "--l2_to_start",
+        "20",
     ]
     flags += ["--lr_scale", "recurrent_layer=0.3", "pi_head=2"]
     whole = run(flags, tmp_path / "whole")
