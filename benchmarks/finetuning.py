@@ -18,15 +18,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
 from steve1.files import write_json, write_text
+from steve1.programs import Program, run_programs
 
 ROOT = Path(__file__).resolve().parents[1]
 NEW = "flower"
@@ -128,17 +126,13 @@ class Bench:
 
     def run(self, script: str, *flags: object) -> None:
         """One of the repository's programs, in a process of its own; what it says goes to programs.log."""
-        began = time.monotonic()
-        env = {**os.environ, "STEVE1_DATA_ROOT": str(self.out), "ACCELERATE_USE_CPU": "true"}
-        self.out.mkdir(parents=True, exist_ok=True)
-        with open(self.out / "programs.log", "a", encoding="utf-8") as log:
-            command = [sys.executable, str(ROOT / script), *map(str, flags)]
-            done = subprocess.run(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
-        if done.returncode:
-            raise UserError(
-                f"{script} ended with {done.returncode}: see the end of {self.out / 'programs.log'}"
-            )
-        print(f"    {script}: {time.monotonic() - began:.0f} s", flush=True)
+        log = self.out / "programs.log"
+        env = {"STEVE1_DATA_ROOT": str(self.out), "ACCELERATE_USE_CPU": "true"}
+        command = [sys.executable, ROOT / script, *flags]
+        for done in run_programs([Program(script, command, log, env, ROOT)]):
+            if done.code:
+                raise UserError(f"{script} ended with {done.code}: see the end of {log}")
+            print(f"    {script}: {done.seconds:.0f} s", flush=True)
 
     def make_data(self) -> None:
         """Recordings of the new behaviour, as episodes; two samplings; the visual goal."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,9 +50,10 @@ def processes(
 ) -> Generator[Callable[[Callable[[Item], Result], Item], Future[Result]], None, None]:
     """Yield ``submit(function, item)``, which has one of ``workers`` processes work out ``function(item)``.
 
-    When the block is left early (by Ctrl-C, an error, or closing an iterator in it) what is under way is
-    interrupted by a KeyboardInterrupt in the worker, so that it tidies up, and workers whose parent was killed
-    end at once. Raises UserError when a worker is killed, and names the ``flag`` that sets how many there are.
+    When the block is left early (by Ctrl-C, an error, or closing an iterator in it), and when the main process has
+    ended, however it was killed, what is under way is interrupted by a KeyboardInterrupt in the worker, so that it
+    tidies up; a worker that does not get round to it within seconds ends as it is. Raises UserError when a worker
+    is killed, and names the ``flag`` that sets how many there are.
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -59,7 +61,8 @@ def processes(
 
     # Not fork: the libraries that decode have threads.
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
+    _start_tracker()
+    stop = context.RawValue("b", 0)  # without a lock: signal handlers look at it
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(stop,))
     whole = False
@@ -73,14 +76,29 @@ def processes(
         ) from None
     finally:
         if not whole:
-            stop.set()
+            stop.value = 1
             for child in set(multiprocessing.active_children()) - before:
                 child.terminate()
         pool.shutdown(cancel_futures=True)
 
 
+def _start_tracker() -> None:
+    """Start multiprocessing's own helper deaf to a terminal's hang-up, or it dies of it and says so by tracebacks."""
+    from multiprocessing import resource_tracker
+
+    if not hasattr(signal, "SIGHUP"):
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()  # it takes over what is blocked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _stop: Any = None
 _busy = False
+_ending = False  # this process was told to end: after what is under way is tidied up
+_TIDYING_S = 10.0
 
 
 def _start(stop: Any) -> None:
@@ -88,15 +106,29 @@ def _start(stop: Any) -> None:
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # so is a hang-up, which comes to all of a terminal's
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _interrupt(*_: Any) -> None:
-    if not _stop.is_set():
-        os._exit(128 + signal.SIGTERM)  # not by us: the main process sees that a worker is gone
+    global _ending
+    if _ending:
+        return  # a second interruption would stop the tidying up
+    _ending = True
     if _busy:
+        _end_in_time()
         raise KeyboardInterrupt
+    if not _stop.value:
+        # Not by us: the main process sees that a worker is gone.
+        os._exit(128 + signal.SIGTERM)
+
+
+def _end_in_time() -> None:
+    late = threading.Timer(_TIDYING_S, os._exit, (128 + signal.SIGTERM,))
+    late.daemon = True
+    late.start()
 
 
 def _end_with_parent() -> None:
@@ -105,12 +137,15 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    if _busy:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_TIDYING_S)
     os._exit(1)
 
 
 def _run(function: Callable[[Any], Any], item: Any) -> Any:
     global _busy
-    if _stop.is_set():
+    if _ending or _stop.value:
         return None
     _busy = True
     try:
@@ -119,3 +154,5 @@ def _run(function: Callable[[Any], Any], item: Any) -> Any:
         return None
     finally:
         _busy = False
+        if _ending and not _stop.value:
+            os._exit(128 + signal.SIGTERM)  # nobody is there to take the result, or it is not whole

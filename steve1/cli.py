@@ -6,12 +6,18 @@ Nothing here imports torch: an entry point parses its flags before it loads anyt
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import functools
 import math
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from steve1.programs import end_with_starter
 
 
 class UserError(ValueError):
@@ -142,13 +148,16 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
     """Make ``main(argv=None)`` end well: users' mistakes become one sentence on stderr and an exit code.
 
     Exit codes: 2 for a usage error, 1 for any other :class:`UserError` or operating-system error, 130 for
-    Ctrl-C. Anything else is a fault of ours and keeps its traceback.
+    Ctrl-C, 143 for SIGTERM and 129 for a hang-up, which are answered as Ctrl-C is: what is half-written goes and
+    no process is left. Anything else is a fault of ours and keeps its traceback.
     """
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> None:
         try:
-            main(argv)
+            with _signals_interrupt():
+                end_with_starter()
+                main(argv)
         except UsageError as error:
             _leave(error, 2)
         except UserError as error:
@@ -159,14 +168,55 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
             raise SystemExit(1) from None
         except OSError as error:
             _leave(_explain(error), 1)
-        except KeyboardInterrupt:
-            _leave("stopped by Ctrl-C; what was finished is kept, run the same command to go on", 130)
+        except KeyboardInterrupt as asked:
+            number = asked.number if isinstance(asked, Asked) else signal.SIGINT
+            name = "Ctrl-C" if number == signal.SIGINT else number.name
+            _leave(
+                f"stopped by {name}; what was finished is kept, run the same command to go on", 128 + number
+            )
 
     return run
 
 
+class Asked(KeyboardInterrupt):
+    """A signal other than Ctrl-C's asked an entry point to end."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise :class:`Asked` in the block, unless they are ignored (nohup) or handled.
+
+    One that comes while an interruption is tidied up after is passed over: job schedulers, `timeout` and programs
+    that end those that they started ask twice.
+    """
+
+    def answer(number: int, _frame: Any) -> None:
+        handled = sys.exc_info()[1]
+        while handled is not None:
+            if isinstance(handled, KeyboardInterrupt):
+                return
+            handled = handled.__context__
+        raise Asked(signal.Signals(number))
+
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]  # Windows has no hang-up
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, answer)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _leave(message: object, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # a terminal that hung up
+        print(f"error: {message}", file=sys.stderr)
     raise SystemExit(code) from None
 
 

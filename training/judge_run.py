@@ -19,7 +19,6 @@ import argparse
 import hashlib
 import math
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ from steve1.cli import UserError, count, entry_point, not_there, out_of_range, r
 from steve1.config import data_root, weights_dir
 from steve1.files import write_json
 from steve1.flags import missing_files
+from steve1.programs import Program, run_programs
 
 if TYPE_CHECKING:
     from steve1.judging.verdicts import Group
@@ -160,9 +160,9 @@ def candidates(out: Path, start: Path | None) -> tuple[dict[Path, list[str]], li
 
 def play(flags: Sequence[str]) -> None:
     """Run run_agent.py; raises UserError where it fails, after its own words."""
-    done = subprocess.run([sys.executable, "-m", "run_agent", *flags], stdout=subprocess.DEVNULL)
-    if done.returncode:
-        raise UserError(f"run_agent.py ended with {done.returncode}: see above")
+    for done in run_programs([Program("run_agent.py", [sys.executable, "-m", "run_agent", *flags])]):
+        if done.code:
+            raise UserError(f"run_agent.py ended with {done.code}: see above")
 
 
 def rank(groups: Mapping[str, Sequence[Group]]) -> tuple[list[Judged], int]:

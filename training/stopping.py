@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import functools
 import multiprocessing
 import os
 import signal
-import sys
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal to get when the parent process ends
+from steve1.programs import end_with_parent
+
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -55,8 +54,8 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         self._before = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
         launched = "ACCELERATE_MIXED_PRECISION" in os.environ  # which accelerate launch sets
-        if launched and sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if launched:
+            end_with_parent()
         return self
 
     def __exit__(self, *_: object) -> None:

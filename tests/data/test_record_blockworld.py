@@ -2,9 +2,11 @@
 
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
+from killing import finish, start
 
 from blockworld.players.behaviours import action
 from blockworld.players.wordings import WORDINGS
@@ -45,6 +47,24 @@ def _contents(out):
 
 def _recorded_names(out):
     return sorted(path.stem for path in out.glob("*.mp4"))
+
+
+def test_ending_it_leaves_no_worker_and_nothing_half_written(tmp_path):
+    process = start(
+        "data.generation.record_blockworld",
+        [*_flags(tmp_path / "out", 2, "--workers", "2"), "--frames_per_recording", "100000"],
+        tmp_path / "log",
+        parent=True,
+    )
+    while not any((tmp_path / "out").glob(".*.mp4.*.partial")):
+        assert process.is_alive(), (tmp_path / "log").read_text()
+    process.terminate()
+    assert finish(process) == 128 + signal.SIGTERM
+    said = (tmp_path / "log").read_text()
+    assert "stopped by SIGTERM" in said
+    assert "Traceback" not in said
+    assert [path.name for path in (tmp_path / "out").rglob("*.partial")] == []
+    assert _recorded_names(tmp_path / "out") == []
 
 
 def test_any_action_reads_back_as_it_was_played():

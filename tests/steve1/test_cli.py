@@ -1,10 +1,13 @@
-"""steve1.cli: one check of numbers, and one of paths, for every entry point."""
+"""steve1.cli: one check of numbers, and one of paths, for every entry point; how it ends when a signal asks."""
 
+import signal
+import subprocess
+import sys
 from argparse import Namespace
 
 import pytest
 
-from steve1.cli import not_there, out_of_range
+from steve1.cli import entry_point, not_there, out_of_range
 
 INF, NAN = float("inf"), float("nan")
 
@@ -56,3 +59,43 @@ def test_paths_that_are_not_there(tmp_path):
         f"--c {file} is no folder; check the path",
         f"--c {gone} does not exist; check the path",
     ]
+
+
+def ended_by(number, body, before=""):
+    """What a program whose ``main`` is ``body`` says and ends with when it sends itself a signal."""
+    code = (
+        "import os, signal\nfrom steve1.cli import entry_point\n"
+        f"{before}\n@entry_point\ndef main(argv=None):\n    ask = lambda: os.kill(os.getpid(), {int(number)})\n"
+        + "".join(f"    {line}\n" for line in body.splitlines())
+        + "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP"), (signal.SIGINT, "Ctrl-C")],
+)
+def test_a_signal_ends_a_program_in_one_sentence_after_it_has_tidied_up(number, name):
+    tidy = 'try:\n    ask()\nfinally:\n    print("tidied")'
+    said = f"error: stopped by {name}; what was finished is kept, run the same command to go on\n"
+    assert ended_by(number, tidy) == (128 + number, "tidied\n", said)
+
+
+def test_a_second_signal_does_not_interrupt_the_tidying_up():
+    code, said, _ = ended_by(signal.SIGTERM, 'try:\n    ask()\nfinally:\n    ask()\n    print("tidied")')
+    assert (code, said) == (143, "tidied\n")
+
+
+def test_a_hang_up_that_is_ignored_and_a_signal_that_is_handled_stay_so():
+    ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    assert ended_by(signal.SIGHUP, 'ask()\nprint("on")', ignored) == (0, "on\n", "")
+    handled = 'signal.signal(signal.SIGTERM, lambda *_: print("handled"))'
+    assert ended_by(signal.SIGTERM, "ask()", handled) == (0, "handled\n", "")
+
+
+def test_the_signals_are_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    entry_point(lambda argv: None)()
+    assert signal.getsignal(signal.SIGTERM) == before
