@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class ActionLines:
     ``kept``: int64 [n], numbers of the lines (from 0) that are not null; ``env_actions``: arrays [n];
     ``cursor``: where the mouse is on the kept lines with an open screen, None elsewhere; ``n_lines``: all;
     ``clocks``: what the lines say of their ticks, where that is more than one tick a line; ``notes``: sentences
-    about what in them is not as expected.
+    about what in them is not as expected; ``cuts``: by reason, the lines that no action led to (data/line_cuts.py).
     """
 
     n_lines: int
@@ -42,13 +42,14 @@ class ActionLines:
     cursor: list[tuple[float, float] | None]
     clocks: list[Clock] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cuts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def rows(self, rows: Sequence[int]) -> ActionLines:
         """Those of the kept lines alone that have these numbers among them."""
         chosen = np.asarray(rows, dtype=np.int64)
         actions = {key: values[chosen] for key, values in self.env_actions.items()}
         cursor = [self.cursor[row] for row in rows]
-        return ActionLines(self.n_lines, self.kept[chosen], actions, cursor, self.clocks, self.notes)
+        return replace(self, kept=self.kept[chosen], env_actions=actions, cursor=cursor)
 
 
 def not_null(buttons: np.ndarray, camera: np.ndarray) -> np.ndarray:

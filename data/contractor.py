@@ -17,6 +17,7 @@ import numpy as np
 
 from data.action_lines import BINARY_KEYS, ActionLines, parse_action_lines, without_null_frames
 from data.json_lines import json_lines
+from data.line_cuts import find_cuts
 from data.pairing import Clock, Paired, choose_clock, lengths_agree, pair
 from data.recorder_lines import parse_recorder_lines
 from data.recording_options import WINDOW, RecordingOptions
@@ -35,6 +36,7 @@ NULL, HOLE, SHORT = (
     "the video has a hole there",
     "the video is shorter than its actions, or damaged",
 )
+MISSING = "a piece is missing"  # why there is a cut
 _WIDEST = 2.1  # times the height; the game at 16:9 is 1.78
 
 
@@ -93,9 +95,10 @@ class Recording:
     """A video with its actions, one for each tick of 1/20 s.
 
     When ``frames()`` has been consumed these are complete: ``actions`` (those of the frames that it yielded),
-    ``warnings`` (sentences about what can't be used or isn't sure), ``cuts`` (numbers of the yielded frames before
-    which a piece of the recording is missing), ``dropped`` (reason -> lines without a frame) and ``pairing`` (how
-    pictures and lines were paired, plain JSON). ``decoder`` says what decodes the pictures.
+    ``warnings`` (sentences about what can't be used or isn't sure), ``cuts_by`` (reason -> numbers of the yielded
+    frames that no action led to: a piece of the recording is missing before them, or data/line_cuts.py says so; no
+    reason that the lines don't tell of), ``dropped`` (reason -> lines without a frame) and ``pairing`` (how pictures
+    and lines were paired, plain JSON). ``decoder`` says what decodes the pictures.
     """
 
     def __init__(
@@ -112,10 +115,15 @@ class Recording:
         self._labelled = False
         self._sound: int | None = None  # pictures before the first that can't be decoded
         self.warnings: list[str] = list(actions.notes)
-        self.cuts: list[int] = []
+        self.cuts_by: dict[str, list[int]] = {MISSING: []}
         self.dropped: Counter[str] = Counter()
         self.pairing: dict[str, Any] = {}
         self.decoder = decoder_name()
+
+    @property
+    def cuts(self) -> list[int]:
+        """The frames that begin a new segment, for whatever reason, ascending."""
+        return sorted({cut for cuts in self.cuts_by.values() for cut in cuts})
 
     @classmethod
     def read(
@@ -184,8 +192,19 @@ class Recording:
         """As :meth:`frames`, with the number among ``actions.kept`` that each frame belongs to."""
         self.dropped[NULL] = self.actions.n_lines - len(self.actions.kept)
         pictures = self._from_video() if images is None else enumerate(_chosen(images, self.actions.kept))
-        n = 0
+        # How many cuts there are up to each kept line.
+        passed = {
+            reason: np.searchsorted(lines, self.actions.kept, side="right")
+            for reason, lines in self.actions.cuts.items()
+        }
+        self.cuts_by |= {reason: [] for reason in passed}
+        n, before = 0, -1
         for n, (row, image) in enumerate(pictures, 1):
+            if before >= 0:
+                for reason, counts in passed.items():
+                    if counts[row] > counts[before]:
+                        self.cuts_by[reason].append(n - 1)
+            before = row
             if n == 1 and images is None:
                 self._look_at_shape(*image.shape[:2])
             self._draw_cursor(image, row)
@@ -213,7 +232,7 @@ class Recording:
             if row < 0:
                 continue
             if cut and n:
-                self.cuts.append(n)
+                self.cuts_by[MISSING].append(n)
             n, held, cut = n + 1, held + paired.held, False
             yield row, paired.picture.rgb()
             if n == len(self.actions.kept):
@@ -381,7 +400,10 @@ def _parse_any(lines: Iterator[dict], options: RecordingOptions, name: Path) -> 
     ours = {"camera", "buttons", "action", *BINARY_KEYS} & set(first)
     if "mouse" in first or "keyboard" in first or not ours:
         return parse_recorder_lines(every, options, name)
-    return without_null_frames(parse_action_lines(list(every), name))
+    known = list(every)
+    actions = without_null_frames(parse_action_lines(known, name))
+    actions.cuts = find_cuts(known)
+    return actions
 
 
 def _chain(first: dict, rest: Iterator[dict]) -> Iterator[dict]:

@@ -78,7 +78,7 @@ def problems(episode: Episode, deep: bool) -> list[str]:
     if episode.metadata.get("fps", FPS) != FPS:
         found.append(f"metadata says {episode.metadata['fps']} frames a second; episodes have {FPS}")
     lengths: list[OtherLength] = []
-    found += _attempt(lambda: episode.cuts)
+    found += _attempt(lambda: _check_cuts(episode))
     found += _check_frames(episode, n, deep, lengths)
     found += _attempt(episode.load_actions, lengths)
     found += _attempt(lambda: _check_embeds(episode), lengths)
@@ -89,6 +89,14 @@ def problems(episode: Episode, deep: bool) -> list[str]:
             f"{says} says {n:,} frames, but frames, actions and embeddings are {lengths[0].n:,} each",
         ]
     return found + [str(other) for other in lengths]
+
+
+def _check_cuts(episode: Episode) -> list[str]:
+    cuts, by = episode.cuts.tolist(), episode.metadata.get("cuts_by", {})
+    lists = list(by.values()) if isinstance(by, dict) else [None]
+    if not all(isinstance(some, list) and set(map(str, some)) <= set(map(str, cuts)) for some in lists):
+        return ["cuts_by is no object of lists of frames that cuts holds as well; make the episode again"]
+    return []
 
 
 def _attempt(check: Callable[[], object], lengths: list[OtherLength] | None = None) -> list[str]:

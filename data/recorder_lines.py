@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from data.action_lines import BINARY_KEYS, ActionLines, as_dict, not_null
+from data.line_cuts import LineCuts, told
 from data.pairing import Clock, ClockField, own_clock
 from data.recording_options import DEGREES_PER_PIXEL, WINDOW, RecordingOptions
 from steve1.cli import UserError
@@ -64,7 +65,8 @@ def parse_recorder_lines(
     pixels: list[tuple[float, float]] = []
     pressed: list[tuple[int, int]] = []  # (line, column)
     cursors: list[tuple[float, float] | None] = []
-    told: list[tuple[float, ...]] = []  # the clocks' values, and yaw outside of screens
+    said: list[tuple[float, ...]] = []  # the clocks' values, and yaw outside of screens
+    cuts = LineCuts()
     attack, slot = _MOUSE_COLUMNS[0], None
     stuck = False
     for i, line in enumerate(lines):
@@ -93,8 +95,9 @@ def parse_recorder_lines(
             raise UserError(
                 f"{name}, line {i + 1}: {wrong}; leave this recording out, or mend the line"
             ) from None
-        yaw = math.nan if line.get("isGuiOpen") else _told(line, "yaw")
-        told.append((*(_told(line, clock.field) for clock in _CLOCKS), yaw))
+        yaw = math.nan if line.get("isGuiOpen") else told(line, "yaw")
+        said.append((*(told(line, clock.field) for clock in _CLOCKS), yaw))
+        cuts.add(line)
     n = len(pixels)
     buttons = np.zeros((n, len(BINARY_KEYS)), dtype=np.int64)
     if pressed:
@@ -106,24 +109,16 @@ def parse_recorder_lines(
     if options.legacy_int_camera:
         camera = np.trunc(camera)
     kept = not_null(buttons, camera)
-    columns_told = np.array(told, dtype=np.float64).reshape(n, len(_CLOCKS) + 1)
-    found = (own_clock(clock, columns_told[:, i]) for i, clock in enumerate(_CLOCKS))
+    columns_said = np.array(said, dtype=np.float64).reshape(n, len(_CLOCKS) + 1)
+    found = (own_clock(clock, columns_said[:, i]) for i, clock in enumerate(_CLOCKS))
     clocks: list[Clock] = [clock for clock in found if clock is not None]
-    notes = [*_scale_note(moved[:, 1], columns_told[:, -1], scale, name)]
+    notes = [*_scale_note(moved[:, 1], columns_said[:, -1], scale, name)]
     notes += _window_note(cursors, options.window or WINDOW, name)
     actions = as_dict(buttons[kept], camera[kept])
-    return ActionLines(n, kept, actions, [cursors[i] for i in kept], clocks, notes)
-
-
-def _told(line: dict, field: str) -> float:
-    """A field that need not be there: a number, else NaN."""
-    value = line.get(field)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.nan
+    # The game counts its own ticks; of a wall clock the player moves less than it says.
+    by_tick = np.isfinite(columns_said[:, 0]).all()
+    ticks = next((clock.ticks for clock in clocks if clock.name == "tick" or not by_tick), None)
+    return ActionLines(n, kept, actions, [cursors[i] for i in kept], clocks, notes, cuts.found(ticks))
 
 
 def _scale_note(dx: np.ndarray, yaw: np.ndarray, scale: float, name: str | os.PathLike) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,6 +108,8 @@ class Summary:
     existing: int = 0
     dropped: Counter = field(default_factory=Counter)  # reason -> frames
     passed_over: Counter = field(default_factory=Counter)  # reason -> recordings
+    cuts: Counter = field(default_factory=Counter)  # reason -> cuts
+    untold: Counter = field(default_factory=Counter)  # reason -> episodes whose lines don't tell
     pressed: np.ndarray = field(default_factory=lambda: np.zeros(len(BINARY_KEYS), dtype=np.int64))
     camera_moved: int = 0
 
@@ -119,6 +121,14 @@ class Summary:
         self.pressed += np.array(columns, dtype=np.int64)
         self.camera_moved += int((env_actions["camera"] != 0).any(axis=1).sum())
 
+    def add_cuts(self, cuts: Iterable[tuple[str, int | None]]) -> None:
+        """Count an episode's cuts: reason -> how many, None where its lines don't tell."""
+        for reason, n in cuts:
+            if n is None:
+                self.untold[reason] += 1
+            else:
+                self.cuts[reason] += n
+
     def merge(self, other: Summary) -> None:
         """Add what ``other`` counted."""
         self.episodes += other.episodes
@@ -126,6 +136,8 @@ class Summary:
         self.existing += other.existing
         self.dropped += other.dropped
         self.passed_over += other.passed_over
+        self.cuts += other.cuts
+        self.untold += other.untold
         self.pressed = self.pressed + other.pressed
         self.camera_moved += other.camera_moved
 
@@ -141,6 +153,13 @@ class Summary:
             f"{self.source} passed over: {n:,}, {reason}"
             for reason, n in sorted(self.passed_over.items())
             if n
+        ]
+        lines += [
+            f"cuts that no goal crosses: {n:,}, {reason}" for reason, n in sorted(self.cuts.items()) if n
+        ]
+        lines += [
+            f"episodes whose lines don't tell where {reason}: {n:,}"
+            for reason, n in sorted(self.untold.items())
         ]
         if self.frames:
             lines.append("how often, in % of the frames:")

@@ -107,20 +107,34 @@ class RecordingPiece:
             "warnings": [printable(warning) for warning in its.warnings],
             "resampled_to_20_hz": its.pairing["resampled"],
             "cuts": [cut for cut in its.cuts if cut < n],
+            "cuts_by": self._cuts_by(n),
             "pairing": its.pairing,
             "decoder": its.decoder,
         }
         return {key: values[:n] for key, values in actions.env_actions.items()}, {**self._metadata, **known}
+
+    def _cuts_by(self, n: int) -> dict[str, list[int]]:
+        return {reason: [cut for cut in cuts if cut < n] for reason, cuts in self._recording.cuts_by.items()}
 
     def told(self, n: int | None) -> Told:
         warnings = tuple(self._recording.warnings)
         if n is None:
             return Told(warnings=warnings)
         from data.contractor import NULL
+        from data.line_cuts import REASONS
 
+        cuts: dict[str, int | None] = {
+            **dict.fromkeys(REASONS),
+            **{k: len(v) for k, v in self._cuts_by(n).items()},
+        }
         dropped = {**self._recording.dropped, "in the closing menu": self._in_menu}
         dropped[NULL] -= self._in_menu
-        return Told(warnings=warnings, dropped=tuple(dropped.items()), labelled=self._labelled)
+        return Told(
+            warnings=warnings,
+            dropped=tuple(dropped.items()),
+            cuts=tuple(cuts.items()),
+            labelled=self._labelled,
+        )
 
 
 def without_closing_menu(actions: ActionLines) -> tuple[ActionLines, int]:

@@ -63,12 +63,13 @@ class Piece(Protocol):
 @dataclass
 class Told:
     """``said``: of the episode, behind its number of frames. ``warnings``: what can't be used. ``dropped``: reason
-    -> frames. ``labelled``: its actions are a model's guess. ``outside``: what failed although nothing is wrong
-    with the entry (a world that was lost)."""
+    -> frames. ``cuts``: reason -> how many in the episode, None where its lines don't tell. ``labelled``: its actions
+    are a model's guess. ``outside``: what failed although nothing is wrong with the entry (a world that was lost)."""
 
     said: str = ""
     warnings: tuple[str, ...] = ()
     dropped: tuple[tuple[str, int], ...] = ()
+    cuts: tuple[tuple[str, int | None], ...] = ()
     labelled: bool = False
     outside: str = ""
 

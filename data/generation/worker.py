@@ -97,6 +97,8 @@ class Worker:
             outcome.outside = told.outside
             dropped = {reason: n for reason, n in told.dropped if n}
             summary.dropped.update(dropped)
+            if actions is not None:
+                summary.add_cuts(told.cuts)
             said = f"; {told.said}" if told.said else ""
             if actions is not None:
                 outcome.kind = MADE

@@ -4,10 +4,11 @@ import struct
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from contractor_site import address, fill, hidden, list_recordings, tree
 from loopback import loopback
-from tiny_recordings import make_mineclip, make_video, number_of
+from tiny_recordings import make_mineclip, make_video, number_of, write_lines
 
 from data.EpisodeStorage import EpisodeStorage, find_episodes
 from data.generation.convert_from_contractor import INDICES, in_folder, main, read_index
@@ -138,6 +139,30 @@ def test_a_network_that_is_down_ends_the_run(tmp_path, convert, server, capsys):
     for served in server.files.values():
         served.statuses.clear()
     assert convert(*address(server)) == ["a", "b", "c"]
+
+
+def test_a_respawn_is_a_cut_in_the_episode_and_counted(tmp_path, convert, capsys):
+    root = tmp_path / "recordings"
+    fill(root, "", {"a": N, "b": N})
+    path = root / "data/a.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for i, line in enumerate(lines):
+        line |= {"xpos": 0.2 * i + 90 * (i >= 24), "ypos": 64.0, "zpos": 0.0}  # line 24 is null
+    write_lines(path, lines)
+    assert convert("--local_dir", str(root)) == ["a", "b"]
+    a, b = (EpisodeStorage(tmp_path / "out" / name) for name in "ab")
+    assert a.cuts.tolist() == [18]
+    assert a.metadata["cuts_by"] == {"a piece is missing": [], "the player was put elsewhere": [18]}
+    assert b.metadata["cuts_by"] == {"a piece is missing": []}
+    assert np.isnan(a.load_goals()[18:]).all()
+    assert a.validate() == b.validate() == []
+    said = capsys.readouterr().out
+    assert "cuts that no goal crosses: 1, the player was put elsewhere" in said
+    assert "episodes whose lines don't tell where the player was put elsewhere: 1" in said
+    assert "episodes whose lines don't tell where the player died: 2" in said
+    a.metadata["cuts_by"]["the player was put elsewhere"] = [17]
+    (a.dirpath / "metadata.json").write_text(json.dumps(a.metadata))
+    assert "cuts_by is no object" in EpisodeStorage(a.dirpath).validate()[0]
 
 
 def test_recordings_of_a_local_folder(tmp_path, convert, server, capsys):

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_recordings import contractor_line, number_of, numbered_frame, write_lines
 
-from data.contractor import Recording
+from data.contractor import MISSING, Recording
+from data.line_cuts import JUMP
 from data.pairing import ClockField, own_clock
 from data.recording_options import RecordingOptions
 from steve1.cli import UserError
@@ -137,6 +138,18 @@ def test_a_hole_of_many_ticks_is_cut_out_and_said(tmp_path):
     pairs, recording = pairs_of(video, own_lines(60), max_hole_ticks=20)
     assert pairs == [(n if n in there else 19, n) for n in range(60)]
     assert recording.cuts == []
+
+
+def test_a_jump_within_a_hole_is_the_same_cut(tmp_path):
+    there = [*range(20), *range(40, 60)]
+    lines = [
+        {**line, "xpos": 0.2 * i + 40 * (i >= 30), "ypos": 64, "zpos": 0}
+        for i, line in enumerate(own_lines(60))
+    ]
+    video = film(tmp_path / "v.mkv", [n / 20 for n in there], numbers=there)
+    _, recording = pairs_of(video, lines)
+    assert recording.cuts_by == {MISSING: [20], JUMP: [20]}
+    assert recording.cuts == [20]
 
 
 def test_null_lines_make_no_cuts(tmp_path):
