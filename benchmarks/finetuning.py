@@ -6,7 +6,7 @@ Tiny (to see that it works, two minutes):
     python benchmarks/finetuning.py --quickstart data/quickstart --output_dir /tmp/finetuning --training_seeds 1 \\
         --worlds 2 --frames_played 20 --recordings 6 --n_frames 1k
 
-Players who pick flowers are recorded, which the quickstart's players never do, and its policy is fine-tuned on them:
+Players who break leaves are recorded, which the quickstart's players never do, and its policy is fine-tuned on them:
 plainly, with old recordings mixed in, held near the start by KL or by L2, with a frozen picture network; the average
 of the plain run's weights and the interpolation between it and the start cost no training. Each then plays the old
 behaviours by their texts and the new one by a visual prompt, in worlds that nothing was chosen in; the share of the
@@ -27,7 +27,7 @@ from steve1.files import write_json, write_text
 from steve1.programs import Program, run_programs
 
 ROOT = Path(__file__).resolve().parents[1]
-NEW = "flower"
+NEW = "leaves"
 CHOOSING, JUDGING = 4_000_000, 5_000_000  # first worlds
 Figures = dict[str, float]  # behaviour -> mean of its own measure over worlds
 
@@ -118,7 +118,7 @@ class Bench:
         self.start, self.prior = weights / "steve1" / "small.weights", weights / "steve1" / "small_prior.pt"
         self.mineclip = weights / "mineclip" / "small.pth"
         self.model = ROOT / "configs" / "quickstart_policy.json"
-        self.old_episodes, self.new_episodes = self.old / "dataset_contractor", self.out / "dataset_flower"
+        self.old_episodes, self.new_episodes = self.old / "dataset_contractor", self.out / "dataset_leaves"
         self.goal = self.out / "goals" / f"{NEW}.pkl"
         missing = [p for p in (self.start, self.prior, self.mineclip, self.old_episodes) if not p.exists()]
         if missing:
@@ -142,7 +142,7 @@ class Bench:
         from steve1.checkpoints import dump_pickle
 
         print("data of the new behaviour", flush=True)
-        recorded = self.out / "recordings_flower"
+        recorded = self.out / "recordings_leaves"
         how = [
             "--num_recordings",
             self.args.recordings,

@@ -3,8 +3,8 @@
 Made to be imitated by a small policy: camera moves are the angles of the policy's own bins, taken greedily
 towards what is looked at; rhythms are fixed; hardly any action is null, since null frames are dropped from
 recordings. Each behaviour has its own look and its own measure (sky: pitch; dig: blocks dug; tree: ticks on
-logs; seeds: grass broken; explore: distance; swim: time in water; inventory: time with the screen open; flower:
-flowers broken).
+logs; seeds: grass broken; explore: distance; swim: time in water; inventory: time with the screen open; leaves:
+leaves broken).
 
 The order of behaviours, wandering and disturbances are the director's (director.py).
 """
@@ -69,6 +69,13 @@ class Behaviour:
 
     def begin(self) -> None:
         """Find a place for it; outside of any action the player may be moved there."""
+
+    def disturb(self) -> None:
+        """What the world does to the player outside of any action: turn its head.
+
+        As far up as the sky's player looks, in every behaviour: else to be looking up would belong to that one.
+        """
+        self.env.set_view(self.env.player.yaw + self.rng.uniform(-60, 60), self.rng.uniform(-88, 80))
 
     def act(self) -> Action:
         """The action of this tick."""
@@ -174,9 +181,10 @@ class DigDown(Behaviour):
 
 
 class ChopTree(Behaviour):
-    """Walks to a trunk, stands before it and holds attack on one log after the other."""
+    """Walks to a trunk, stands before it and holds attack on one log after the other; comes back where it slipped."""
 
-    frames = (100, 145)
+    frames = (80, 115)
+    slips = 0.5  # share of the disturbances near a trunk that shove the player instead of turning its head
 
     def begin(self) -> None:
         logs = walking.cells_of(self.env, b.LOGS)
@@ -210,7 +218,21 @@ class ChopTree(Behaviour):
 
     @property
     def steady(self) -> float:
-        return self.disturbed if self.env.break_progress == 0 else 0.006
+        # Often while a log is young, and never when it is half broken, so that logs do break.
+        progress = self.env.break_progress
+        return self.disturbed if progress == 0 else 0.04 if progress < 0.5 else 0.0
+
+    def disturb(self) -> None:
+        """Near its trunk the player may be shoved aside or back instead, the view askew, as one that slips past it."""
+        env, player = self.env, self.env.player
+        log = self._log()
+        if log is not None and self.rng.random() < self.slips:
+            away = math.hypot(log[0] + 0.5 - player.x, log[2] + 0.5 - player.z)
+            aside, back = self.rng.uniform(0.3, 0.9) * self.rng.choice((-1, 1)), self.rng.uniform(0.0, 0.6)
+            if away < 2.6 and walking.shove(env, aside, back):
+                env.set_view(player.yaw + self.rng.uniform(-25, 25), player.pitch + self.rng.uniform(-20, 20))
+                return
+        super().disturb()
 
     def act(self) -> Action:
         env, player = self.env, self.env.player
@@ -236,17 +258,15 @@ class CollectSeeds(Behaviour):
     """Walks from one tuft of tall grass to the next with the eyes on the ground, attack held."""
 
     frames = (70, 110)
-    plants: tuple[int, ...] = (b.TALL_GRASS,)
-    plenty = 8  # within six blocks
 
     def begin(self) -> None:
-        self._grass = walking.cells_of(self.env, self.plants)
+        self._grass = walking.cells_of(self.env, (b.TALL_GRASS,))
         self._tuft: tuple[int, int, int] | None = None
         self.move_to(self._plenty, self._grass, (2.0, 4.0))
 
     def _plenty(self) -> bool:
         return (
-            len(walking.near(self.env, self._grass, 6.0)) >= self.plenty
+            len(walking.near(self.env, self._grass, 6.0)) >= 8
             and self._find()
             and self.in_the_open()
         )
@@ -256,7 +276,7 @@ class CollectSeeds(Behaviour):
         env, player = self.env, self.env.player
         best, least = None, math.inf
         for x, y, z in walking.near(env, self._grass, 8.0)[:40].tolist():
-            if abs(y - player.y) > 1.5 or env.world.block_at(x, y, z) not in self.plants:
+            if abs(y - player.y) > 1.5 or env.world.block_at(x, y, z) != b.TALL_GRASS:
                 continue
             yaw, _ = env.angles_to(x + 0.5, y + 0.5, z + 0.5)
             distance = math.hypot(x + 0.5 - player.x, z + 0.5 - player.z)
@@ -268,7 +288,7 @@ class CollectSeeds(Behaviour):
 
     def act(self) -> Action:
         env, player = self.env, self.env.player
-        gone = self._tuft is None or env.world.block_at(*self._tuft) not in self.plants
+        gone = self._tuft is None or env.world.block_at(*self._tuft) != b.TALL_GRASS
         if (gone or self._blocked > 10) and not self._find():
             heading, _ = walking.best_heading(
                 lambda yaw: walking.walkable(env, yaw, 6), player.yaw, 6, _HEADINGS
@@ -287,11 +307,52 @@ class CollectSeeds(Behaviour):
         return action("attack", *keys, **self.look(yaw, min(pitch, 75.0)))
 
 
-class PickFlowers(CollectSeeds):
-    """As :class:`CollectSeeds`, from one flower to the next. In no recording that is not asked for it by name."""
+class BreakLeaves(Behaviour):
+    """Walks under a tree's crown and holds attack on one leaf after the other. In no recording unless asked for."""
 
-    plants = (b.POPPY, b.DANDELION)
-    plenty = 2
+    frames = (90, 130)
+
+    def begin(self) -> None:
+        self._leaves = walking.cells_of(self.env, b.LEAVES)
+        self._leaf: tuple[int, int, int] | None = None
+        self.move_to(self._find, self._leaves, (2.0, 6.0))
+
+    def _away(self, cell: tuple[int, int, int]) -> tuple[float, float]:
+        """How far a leaf is: across, and from the eye."""
+        player = self.env.player
+        across = math.hypot(cell[0] + 0.5 - player.x, cell[2] + 0.5 - player.z)
+        return across, math.hypot(across, cell[1] + 0.5 - player.eye[1])
+
+    def _find(self) -> bool:
+        """Choose the leaf that takes least walking and turning, among those that can be reached from the ground."""
+        env, player = self.env, self.env.player
+        best, least = None, math.inf
+        for x, y, z in walking.near(env, self._leaves, 7.0)[:80].tolist():
+            if not 0.5 < y - player.y < 4.5 or env.world.block_at(x, y, z) not in b.LEAVES:
+                continue
+            yaw, _ = env.angles_to(x + 0.5, y + 0.5, z + 0.5)
+            across, away = self._away((x, y, z))
+            cost = away + abs(turn_between(player.yaw, yaw)) / 25
+            way = max(across - 1.5, 0.0)
+            if across > 0.7 and cost < least and walking.walkable(env, yaw, way) >= way - 0.5:
+                best, least = (x, y, z), cost
+        self._leaf = best
+        return best is not None and not player.in_water
+
+    def act(self) -> Action:
+        env, player = self.env, self.env.player
+        gone = self._leaf is None or env.world.block_at(*self._leaf) not in b.LEAVES
+        if (gone or self._blocked > 10) and not self._find():
+            return action("forward", **self.look(player.yaw + 45, -10.0))
+        assert self._leaf is not None
+        x, y, z = self._leaf
+        yaw, pitch = env.angles_to(x + 0.5, y + 0.5, z + 0.5)
+        _, away = self._away(self._leaf)
+        hit = env.target
+        self.shown = self.shown or away < 4.5
+        keys = self.step() if away > 3.5 and abs(turn_between(player.yaw, yaw)) < 40 else ()
+        attack = ("attack",) if hit is not None and hit.block in b.LEAVES else ()
+        return action(*keys, *attack, **self.look(yaw, pitch))
 
 
 class Explore(Behaviour):
@@ -356,7 +417,10 @@ class Swim(Behaviour):
             self._heading, _ = walking.best_heading(self._lake, player.yaw, 7.0, _HEADINGS)
         elif not player.in_water and player.on_ground and walking.shore(self.env, self._heading, 9.0) is None:
             self._find()
-        keys = ("forward", "jump") if player.in_water else self.step()
+        if player.in_water:  # turned away from the lake, swimming on would end ashore
+            keys = ("jump",) if abs(turn_between(player.yaw, self._heading)) > 45 else ("forward", "jump")
+        else:
+            keys = self.step()
         return action(*keys, **self.look(self._heading, self.pitch))
 
 
@@ -403,7 +467,7 @@ PLAYERS: dict[str, type[Behaviour]] = {
     "explore": Explore,
     "swim": Swim,
     "inventory": OpenInventory,
-    "flower": PickFlowers,
+    "leaves": BreakLeaves,
 }
 
 

@@ -1,7 +1,7 @@
 """The order of play: which behaviour comes when, what happens in between, and what the world does to the players.
 
-Between recorded ticks the world now and then turns the player's head or opens the inventory, without any
-action: so players show again and again how to get back to what they do. Without that a policy learns from
+Between recorded ticks the world now and then turns the player's head, anywhere between straight up and straight
+down, shoves it aside or opens the inventory, without any action: so players show again and again how to get back to what they do. Without that a policy learns from
 the steady part of a behaviour only to keep what it sees.
 """
 
@@ -16,8 +16,8 @@ from blockworld.env import BlockWorldEnv
 from blockworld.players.behaviours import PLAYERS, Action, action, hover, towards, unknown
 from blockworld.players.wordings import USUAL
 
-# How often each behaviour comes in a round; chopping takes long, so it needs more showing.
-DECK = ("sky", "dig", "tree", "tree", "seeds", "explore", "swim", "inventory")
+# How often each behaviour comes in a round: more often where arriving is the hard part of it.
+DECK = ("sky", "dig", "tree", "tree", "tree", "seeds", "explore", "swim", "swim", "inventory")
 _ACCIDENTS = 0.25  # how often the inventory opens by itself for one turn of the head
 
 
@@ -65,7 +65,7 @@ def _show(env: BlockWorldEnv, rng: np.random.Generator, name: str, segment: int)
     for _ in range(rng.integers(*player.frames, endpoint=True)):
         if not env.gui_open:
             if rng.random() < player.steady:
-                env.set_view(env.player.yaw + rng.uniform(-60, 60), rng.uniform(-60, 75))
+                player.disturb()
             elif name != "inventory" and rng.random() < _ACCIDENTS * player.steady:
                 env.step(action("inventory"))
                 env.step(action())

@@ -105,6 +105,20 @@ def place_near(
     return False
 
 
+def shove(env: BlockWorldEnv, aside: float, back: float) -> bool:
+    """Move the player, outside of any action, so many blocks to its right and back; False, and nothing, where it can't stand."""
+    player = env.player
+    sin, cos = math.sin(math.radians(player.yaw)), math.cos(math.radians(player.yaw))
+    x, z = player.x - cos * aside + sin * back, player.z - sin * aside - cos * back
+    feet = math.floor(player.y + 0.01)
+    stands = b.SOLID[env.world.block_at(math.floor(x), feet - 1, math.floor(z))]
+    if not player.on_ground or not stands or not _fits(env.world.blocks, b.SOLID, x, feet, z):
+        return False
+    env.teleport(x, player.y, z)
+    player.on_ground = True
+    return True
+
+
 @njit(cache=True)
 def _stand(blocks, solid, x, y, z, tall):
     """Where the feet are after going from height y into column (x, z); and whether that is water."""

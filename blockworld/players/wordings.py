@@ -64,13 +64,13 @@ WORDINGS: dict[str, list[str]] = {
         "see what you are carrying",
         "check your items in the inventory",
     ],
-    "flower": [
-        "break a flower",
-        "pick flowers",
-        "collect flowers",
-        "gather poppies and dandelions",
-        "pick a flower from the meadow",
-        "get some flowers",
+    "leaves": [
+        "break leaves",
+        "break the leaves of a tree",
+        "strip the leaves off a tree",
+        "tear down the leaves",
+        "clear away the leaves",
+        "remove leaves from the branches",
     ],
 }
 
@@ -83,8 +83,8 @@ HELD_OUT_WORDINGS: dict[str, list[str]] = {
     "explore": ["go and explore", "run far across the world"],
     "swim": ["swim around in the lake", "go for a swim in the water"],
     "inventory": ["open your inventory", "check the inventory"],
-    "flower": ["pick a poppy", "break the flowers"],
+    "leaves": ["pluck leaves", "break some tree leaves"],
 }
 
 # What is recorded unless it is said otherwise. The rest is for fine-tuning on something new.
-USUAL = tuple(name for name in WORDINGS if name != "flower")
+USUAL = tuple(name for name in WORDINGS if name != "leaves")
