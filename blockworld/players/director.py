@@ -1,8 +1,8 @@
 """The order of play: which behaviour comes when, what happens in between, and what the world does to the players.
 
 Between recorded ticks the world now and then turns the player's head, anywhere between straight up and straight
-down, shoves it aside or opens the inventory, without any action: so players show again and again how to get back to what they do. Without that a policy learns from
-the steady part of a behaviour only to keep what it sees.
+down, shoves it aside or opens the inventory, without any action: so players show again and again how to get back to
+what they do. Without that a policy learns from the steady part of a behaviour only to keep what it sees.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from blockworld.env import BlockWorldEnv
-from blockworld.players.behaviours import PLAYERS, Action, action, hover, towards, unknown
+from blockworld.players.behaviour import Action, action, towards
+from blockworld.players.behaviours import PLAYERS, hover, unknown
 from blockworld.players.wordings import USUAL
 
 # How often each behaviour comes in a round: more often where arriving is the hard part of it.

@@ -106,7 +106,10 @@ def place_near(
 
 
 def shove(env: BlockWorldEnv, aside: float, back: float) -> bool:
-    """Move the player, outside of any action, so many blocks to its right and back; False, and nothing, where it can't stand."""
+    """Move the player, outside of any action, so many blocks to its right and back.
+
+    False, and nothing, where it doesn't stand or could not stand there.
+    """
     player = env.player
     sin, cos = math.sin(math.radians(player.yaw)), math.cos(math.radians(player.yaw))
     x, z = player.x - cos * aside + sin * back, player.z - sin * aside - cos * back

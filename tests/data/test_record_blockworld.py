@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from killing import finish, start
 
-from blockworld.players.behaviours import action
+from blockworld.players.behaviour import action
 from blockworld.players.wordings import WORDINGS
 from data.contractor import parse_actions, read_lines, read_recording
 from data.generation import record_blockworld as recorder

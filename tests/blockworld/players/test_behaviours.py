@@ -9,7 +9,8 @@ import pytest
 from blockworld import blocks as b
 from blockworld.env import BlockWorldEnv
 from blockworld.players import walking
-from blockworld.players.behaviours import PLAYERS, action, towards, turn_between
+from blockworld.players.behaviour import action, towards, turn_between
+from blockworld.players.behaviours import PLAYERS
 from blockworld.players.director import DECK, play
 from blockworld.players.wordings import HELD_OUT_WORDINGS, USUAL, WORDINGS
 from steve1.vpt.actions import BIN_ANGLES, agent_to_env, env_to_agent
