@@ -33,7 +33,8 @@ class ActionLines:
     ``kept``: int64 [n], numbers of the lines (from 0) that are not null; ``env_actions``: arrays [n];
     ``cursor``: where the mouse is on the kept lines with an open screen, None elsewhere; ``n_lines``: all;
     ``clocks``: what the lines say of their ticks, where that is more than one tick a line; ``notes``: sentences
-    about what in them is not as expected; ``cuts``: by reason, the lines that no action led to (data/line_cuts.py).
+    about what in them is not as expected; ``cuts``: by reason, the lines that no action led to (data/line_cuts.py);
+    ``others``: lines of another player than was asked for, which are not among the kept ones.
     """
 
     n_lines: int
@@ -43,6 +44,7 @@ class ActionLines:
     clocks: list[Clock] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     cuts: dict[str, np.ndarray] = field(default_factory=dict)
+    others: int = 0
 
     def rows(self, rows: Sequence[int]) -> ActionLines:
         """Those of the kept lines alone that have these numbers among them."""

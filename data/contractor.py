@@ -19,7 +19,7 @@ from data.action_lines import BINARY_KEYS, ActionLines, parse_action_lines, with
 from data.json_lines import json_lines
 from data.line_cuts import find_cuts
 from data.pairing import Clock, Paired, choose_clock, lengths_agree, pair
-from data.recorder_lines import parse_recorder_lines
+from data.recorder_lines import parse_recorder_lines, says_no_player
 from data.recording_options import WINDOW, RecordingOptions
 from steve1.cli import UserError
 from steve1.config import FPS
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["ActionLines", "Recording", "RecordingWarning", "parse_actions", "read_lines", "read_recording"]
 
 DEFAULTS = RecordingOptions()
-NULL, HOLE, SHORT = (
+NULL, OTHERS, HOLE, SHORT = (
     "null actions",
+    "of another player (--only)",
     "the video has a hole there",
     "the video is shorter than its actions, or damaged",
 )
@@ -190,7 +191,8 @@ class Recording:
 
     def paired_frames(self, images: Iterable[np.ndarray] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """As :meth:`frames`, with the number among ``actions.kept`` that each frame belongs to."""
-        self.dropped[NULL] = self.actions.n_lines - len(self.actions.kept)
+        self.dropped[OTHERS] = self.actions.others
+        self.dropped[NULL] = self.actions.n_lines - self.actions.others - len(self.actions.kept)
         pictures = self._from_video() if images is None else enumerate(_chosen(images, self.actions.kept))
         # How many cuts there are up to each kept line.
         passed = {
@@ -400,6 +402,8 @@ def _parse_any(lines: Iterator[dict], options: RecordingOptions, name: Path) -> 
     ours = {"camera", "buttons", "action", *BINARY_KEYS} & set(first)
     if "mouse" in first or "keyboard" in first or not ours:
         return parse_recorder_lines(every, options, name)
+    if options.only != "all":
+        raise UserError(says_no_player(name, options.only))
     known = list(every)
     actions = without_null_frames(parse_action_lines(known, name))
     actions.cuts = find_cuts(known)

@@ -20,30 +20,18 @@ from data.line_cuts import LineCuts, told
 from data.pairing import Clock, ClockField, own_clock
 from data.recording_options import DEGREES_PER_PIXEL, WINDOW, RecordingOptions
 from steve1.cli import UserError
+from steve1.live.lines import KEYBOARD, MOUSE_BUTTONS
 
+NEW_WORLD, OTHER_PLAYER = "the world began anew", "another player's ticks were left out"
 MAX_ANGLE = 180.0  # a larger turn within one frame is a glitch of the recorder
 MAX_POSITION = 1e6  # pixels; no window is as large
 _MAX_PIXELS = 400  # of one tick, for measuring the scale
 _LEAST_OUTSIDE = 5  # ticks with the cursor beyond the window
 _LEAST_TURNS = 20  # ticks that turn the view, for measuring the scale
 
-_KEYBOARD = {
-    "escape": "ESC",
-    "s": "back",
-    "q": "drop",
-    "w": "forward",
-    **{str(n): f"hotbar.{n}" for n in range(1, 10)},
-    "e": "inventory",
-    "space": "jump",
-    "a": "left",
-    "d": "right",
-    "left.shift": "sneak",
-    "left.control": "sprint",
-    "f": "swapHands",
-}
 _COLUMN = {key: column for column, key in enumerate(BINARY_KEYS)}
-_KEY_COLUMNS = {f"key.keyboard.{name}": _COLUMN[key] for name, key in _KEYBOARD.items()}
-_MOUSE_COLUMNS = {0: _COLUMN["attack"], 1: _COLUMN["use"], 2: _COLUMN["pickItem"]}
+_KEY_COLUMNS = {f"key.keyboard.{name}": _COLUMN[key] for key, name in KEYBOARD.items()}
+_MOUSE_COLUMNS = {button: _COLUMN[key] for key, button in MOUSE_BUTTONS.items()}
 _HOTBAR_COLUMNS = [_COLUMN[f"hotbar.{n}"] for n in range(1, 10)]
 
 
@@ -69,6 +57,7 @@ def parse_recorder_lines(
     cuts = LineCuts()
     attack, slot = _MOUSE_COLUMNS[0], None
     stuck = False
+    players = _Players(options.only, name)
     for i, line in enumerate(lines):
         try:
             mouse, keyboard = _field(line, "mouse", dict), _field(line, "keyboard", dict)
@@ -91,6 +80,7 @@ def parse_recorder_lines(
                 slot = now
             pressed.extend((i, column) for column in columns if column is not None)
             cursors.append(_mouse_position(line, mouse) if cursor else None)
+            players.add(line)
         except _Wrong as wrong:
             raise UserError(
                 f"{name}, line {i + 1}: {wrong}; leave this recording out, or mend the line"
@@ -109,6 +99,7 @@ def parse_recorder_lines(
     if options.legacy_int_camera:
         camera = np.trunc(camera)
     kept = not_null(buttons, camera)
+    kept = kept[np.array(players.wanted, dtype=bool)[kept]]
     columns_said = np.array(said, dtype=np.float64).reshape(n, len(_CLOCKS) + 1)
     found = (own_clock(clock, columns_said[:, i]) for i, clock in enumerate(_CLOCKS))
     clocks: list[Clock] = [clock for clock in found if clock is not None]
@@ -118,7 +109,49 @@ def parse_recorder_lines(
     # The game counts its own ticks; of a wall clock the player moves less than it says.
     by_tick = np.isfinite(columns_said[:, 0]).all()
     ticks = next((clock.ticks for clock in clocks if clock.name == "tick" or not by_tick), None)
-    return ActionLines(n, kept, actions, [cursors[i] for i in kept], clocks, notes, cuts.found(ticks))
+    found_cuts = cuts.found(ticks) | players.cuts()
+    others = players.wanted.count(False)
+    return ActionLines(n, kept, actions, [cursors[i] for i in kept], clocks, notes, found_cuts, others)
+
+
+class _Players:
+    """Whose tick each line is, and which lines follow on the one before: ``run_interactive.py`` writes both.
+
+    ``wanted``: whether a line is of the player that is asked for.
+    """
+
+    def __init__(self, only: str, name: str | os.PathLike) -> None:
+        self.wanted: list[bool] = []
+        self._only, self._name = only, name
+        self._segments: list[Any] = []
+
+    def add(self, line: dict) -> None:
+        player = line.get("player")
+        if self._only != "all" and not isinstance(player, str):
+            raise UserError(says_no_player(self._name, self._only))
+        self.wanted.append(self._only in ("all", player))
+        self._segments.append(line.get("segment"))
+
+    def cuts(self) -> dict[str, np.ndarray]:
+        """The lines before which the world began anew (``segment`` is another) or another player's ticks were left out.
+
+        A reason of which the lines say nothing is not there.
+        """
+        segments, wanted = self._segments, self.wanted
+        found = {}
+        if any(segment is not None for segment in segments):
+            found[NEW_WORLD] = [i for i in range(1, len(segments)) if segments[i] != segments[i - 1]]
+        if self._only != "all":
+            found[OTHER_PLAYER] = [i for i in range(1, len(wanted)) if wanted[i] and not wanted[i - 1]]
+        return {reason: np.array(lines, dtype=np.int64) for reason, lines in found.items()}
+
+
+def says_no_player(name: str | os.PathLike, only: str) -> str:
+    """Why a recording's ticks can't be chosen by who played."""
+    return (
+        f"{name} does not say who played in each tick, which --only {only} goes by (run_interactive.py's recordings do); "
+        "leave --only out for it, or leave it out"
+    )
 
 
 def _scale_note(dx: np.ndarray, yaw: np.ndarray, scale: float, name: str | os.PathLike) -> Iterator[str]:
@@ -207,7 +240,7 @@ def _slot(line: dict) -> int | None:
 
 
 def _mouse_position(line: dict, mouse: dict) -> tuple[float, float] | None:
-    if not _field(line, "isGuiOpen", bool):
+    if not _field(line, "isGuiOpen", bool) or line.get("cursorInPicture") is True:
         return None
     x, y = _number(mouse, "mouse.x"), _number(mouse, "mouse.y")
     # Far outside of any window, or not finite: no cursor is to be seen.

@@ -6,10 +6,21 @@ import argparse
 from dataclasses import dataclass
 
 from steve1.cli import boolean, count, number, out_of_range
+from steve1.live.lines import DEGREES_PER_PIXEL, WINDOW
 
-DEGREES_PER_PIXEL = 360 / 2400  # OpenAI's recorder
-WINDOW = 1280, 720  # OpenAI's recorder; mouse.x and mouse.y are pixels of this window
+__all__ = [
+    "DEGREES_PER_PIXEL",
+    "MAX_HOLE_TICKS",
+    "ONLY",
+    "WINDOW",
+    "RecordingOptions",
+    "add_recording_flags",
+    "recording_options",
+    "recording_problems",
+]
+
 MAX_HOLE_TICKS = 10
+ONLY = ("all", "human", "agent")
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,8 @@ class RecordingOptions:
     whatever the timestamps say. ``window``: width and height, in pixels, of the window that the cursor's place
     counts in, None for OpenAI's 1280x720. ``degrees_per_pixel``: degrees that the view turns for a pixel of
     mouse.dx, None for OpenAI's 0.15. ``max_hole_ticks``: so many ticks in a row may show the picture before them
-    where the video has none for them; 0: none may.
+    where the video has none for them; 0: none may. ``only``: the ticks of this player alone, "human" or "agent", by
+    the lines' ``player``; "all" are everybody's.
     """
 
     legacy_int_camera: bool = False
@@ -28,6 +40,7 @@ class RecordingOptions:
     window: tuple[int, int] | None = None
     degrees_per_pixel: float | None = None
     max_hole_ticks: int = MAX_HOLE_TICKS
+    only: str = "all"
 
 
 def add_recording_flags(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,8 @@
 A recording is a folder with one video (``video.mp4``, or any name and container) and, if there are any, its
 actions in ``actions.jsonl``; several videos in one folder have theirs in ``NAME.jsonl``. The actions are
 contractor lines or our own (docs/formats.md), one for each tick of 1/20 s; frames whose action is
-null are left out for either. Without actions the inverse dynamics model labels the video, and the summary and
+null are left out for either. A sentence in ``recording.json`` beside it, ``{"label": "chop a tree"}``, says what it
+shows, for the prior. Without actions the inverse dynamics model labels the video, and the summary and
 report.json say which ones those are.
 
 Recordings that can't be used are said, and the others converted all the same. The same command goes on where it
@@ -20,7 +21,7 @@ import argparse
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,22 @@ from data.generation.recordings import (
     unchanged,
 )
 from data.generation.sources import LABELLED, Broken, Entry, Piece, Source, blamed, printable
-from data.recording_options import add_recording_flags, recording_options, recording_problems
-from steve1.cli import boolean, count, entry_point, report_all
+from data.recorder_lines import says_no_player
+from data.recording_options import (
+    ONLY,
+    RecordingOptions,
+    add_recording_flags,
+    recording_options,
+    recording_problems,
+)
+from steve1.cli import UserError, boolean, count, entry_point, report_all
+from steve1.files import read_object
 
 if TYPE_CHECKING:
     from data.contractor import Recording
     from steve1.inverse_dynamics import InverseActionPolicy
 
+_NOTED = ("label", "session")
 CUSTOM_MIN_TIMESTEPS = 31  # 15 frames have no embedding, and an item of fewer than 16 more teaches nothing
 
 
@@ -68,7 +78,11 @@ class OwnRecordings(Source):
 
     def whole(self, entry: Entry, metadata: dict) -> bool:
         assert isinstance(entry, Recorded)
-        return unchanged(entry, metadata)
+        try:
+            about = _about(entry)
+        except Broken:
+            return False  # opening it says why
+        return unchanged(entry, metadata) and all(metadata.get(key) == about.get(key) for key in _NOTED)
 
     def pieces(self, entry: Entry, stored: Callable[[str], dict | None]) -> Iterator[Piece]:
         assert isinstance(entry, Recorded)
@@ -77,10 +91,13 @@ class OwnRecordings(Source):
             raise Broken(
                 f"{entry.video} has no actions beside it; add actions.jsonl, or give --idm_model and --idm_weights"
             )
+        if labelled and self._args.only != "all":
+            raise Broken(says_no_player(entry.video, self._args.only))
         idm = self._loaded_idm() if labelled else None
         with blamed():
             recording = self._read(entry) if idm is None else self._label(entry, idm)
         metadata = {
+            **_about(entry),
             "source": printable(entry.origin),
             "source_bytes": entry.bytes(),
             "actions": LABELLED if labelled else printable(entry.actions or ""),
@@ -88,13 +105,16 @@ class OwnRecordings(Source):
         }
         yield RecordingPiece(entry.name, recording, metadata, labelled)
 
+    def _options(self) -> RecordingOptions:
+        return replace(recording_options(self._args), only=self._args.only)
+
     def _reading(self) -> dict[str, Any]:
-        return asdict(recording_options(self._args))
+        return asdict(self._options())
 
     def _read(self, entry: Recorded) -> Recording:
         from data.contractor import Recording
 
-        options = with_recorders_options(recording_options(self._args), entry.options)
+        options = with_recorders_options(self._options(), entry.options)
         return Recording.read(entry.video, entry.actions or "", options)
 
     def _label(self, entry: Recorded, idm: InverseActionPolicy) -> Recording:
@@ -111,6 +131,21 @@ class OwnRecordings(Source):
 
             self._idm = load_idm(self._args.idm_model, self._args.idm_weights)
         return self._idm
+
+
+def _about(entry: Recorded) -> dict[str, str]:
+    """What the metadata takes over from ``recording.json``: the sentence, and the session that it was played in."""
+    if entry.about is None:
+        return {}
+    try:
+        about = read_object(entry.about)
+    except UserError as error:
+        raise Broken(str(error)) from None
+    found = {key: about[key] for key in _NOTED if about.get(key) is not None}
+    for key, value in found.items():
+        if not isinstance(value, str) or not value.strip():
+            raise Broken(f"{entry.about}: {key} should be a text that is not empty; mend it, or remove {key}")
+    return found
 
 
 @entry_point
@@ -134,6 +169,13 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--num_episodes", type=count, default=0, help="episodes to have (default: 0, all)")
     group.add_argument("--idm_model", default=None, help="the IDM's .model, for videos without actions")
     group.add_argument("--idm_weights", default=None, help="the IDM's .weights, for videos without actions")
+    group.add_argument(
+        "--only",
+        choices=ONLY,
+        default="all",
+        help="convert the ticks in which this player played alone, of recordings that say who did, as "
+        "run_interactive.py's do; between two stretches stands a cut, over which no goal leads (default: all)",
+    )
     group.add_argument(
         "--relabel",
         type=boolean,

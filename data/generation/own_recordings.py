@@ -1,7 +1,8 @@
 """A user's own recordings in folders: which video and which actions belong together, as a source's entries.
 
 A folder with one video is a recording, its actions being ``NAME.jsonl`` after the video or ``actions.jsonl``; of
-several videos in one folder each has its own ``NAME.jsonl``. Case does not matter. Nothing is guessed: a video without
+several videos in one folder each has its own ``NAME.jsonl``. ``recording.json`` beside a single video may have a
+sentence for it (``label``). Case does not matter. Nothing is guessed: a video without
 actions beside a file of actions under another name is refused, and never labelled by a model in silence.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from data.generation.folders import episode_name, is_video, stem_of, walk, with_name_problems
 from data.generation.recordings import Recorded
 
+ABOUT = "recording.json"
 _LINES = (".jsonl", ".ndjson", ".jsonlines", ".jsonl.txt", ".jsonl.gz")
 _MAYBE = (".json", ".txt", ".csv", ".tsv", ".pkl", ".npz", ".npy", ".parquet", "")
 _WORDS = (b'"mouse"', b'"keyboard"', b'"camera"', b'"newKeys"', b'"hotbar.1"')
@@ -50,7 +52,9 @@ def _in_folder(root: Path, folder: Path, names: list[str], relabel: bool) -> lis
             os.path.abspath(folder / name) if name else None for name in (video, actions, options)
         )
         name = _name(root, folder, video if len(videos) > 1 else None)
-        entry = Recorded(name, False, "", path or "", actions_path, options_path, path or "")
+        about = _beside(ABOUT, names) if len(videos) == 1 else None
+        about_path = os.path.abspath(folder / about) if about else None
+        entry = Recorded(name, False, "", path or "", actions_path, options_path, path or "", about_path)
         if actions is None and loose and not relabel:
             wanted = f"{stem_of(video)}.jsonl" + (" or actions.jsonl" if len(videos) == 1 else "")
             problem = (

@@ -56,16 +56,17 @@ RETRY_SECONDS = 1.0  # before the first retry of a download, doubled for each fu
 class Recorded(Entry):
     """A recording's files: paths, or addresses where it is ``remote``. ``origin``: where the video came from.
 
-    ``options``: where the recorder's own options may lie.
+    ``options``: where the recorder's own options may lie. ``about``: what ``run_interactive.py`` notes of it.
     """
 
     video: str = ""
     actions: str | None = None
     options: str | None = None
     origin: str = ""
+    about: str | None = None
 
     def state(self) -> Any:
-        files = [path for path in (self.video, self.actions, self.options) if path is not None]
+        files = [path for path in (self.video, self.actions, self.options, self.about) if path is not None]
         return files if self.remote else {printable(path): file_state(path) for path in files}
 
     def most_frames(self) -> int:
@@ -156,7 +157,7 @@ def without_closing_menu(actions: ActionLines) -> tuple[ActionLines, int]:
 
 def made_otherwise(entry: Recorded, settings: dict[str, Any], metadata: dict, path: Path) -> None:
     """Raise UserError where the episode ``path`` was made with other settings, Blocked where of another recording."""
-    theirs = metadata.get("settings", {})
+    theirs = {"only": "all", **metadata.get("settings", {})}
     other = [key for key, value in settings.items() if key in theirs and theirs[key] != value]
     if other:
         was = ", ".join(f"--{key} {theirs[key]}" for key in other)

@@ -38,6 +38,56 @@ def caption_strip(text: str, width: int, rows: int | None = None) -> np.ndarray:
     return strip
 
 
+# With x264's mbtree the same pictures don't always give the same file, at widths that 128 doesn't divide.
+FILM = {"crf": "23", "preset": "veryfast", "x264-params": "mbtree=0"}
+
+
+class Encoder:
+    """Pictures into an open container as H.264, yuv420p in BT.709, ``fps`` a second. ``options``: x264's.
+
+    Raises UserError where PyAV has no H.264 encoder.
+    """
+
+    def __init__(
+        self, container: av.container.OutputContainer, fps: int = FPS, options: dict[str, str] | None = None
+    ) -> None:
+        self.frames = 0
+        self._container, self._fps, self._options = container, fps, options or FILM
+        self._convert = VideoReformatter()
+
+    def add(self, picture: np.ndarray) -> None:
+        """Append a picture, uint8 [H, W, 3] RGB, H and W even and the same every time."""
+        if self.frames == 0:
+            self._begin(*picture.shape[:2])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame = self._convert.reformat(
+            frame, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE
+        )
+        frame.pts, frame.time_base = self.frames, Fraction(1, self._fps)
+        self._container.mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Write what the encoder has kept back; there was a picture."""
+        self._container.mux(self._stream.encode(None))
+
+    def _begin(self, height: int, width: int) -> None:
+        try:
+            stream = self._container.add_stream("libx264", rate=self._fps)
+        except Exception:
+            raise UserError(
+                "this PyAV has no H.264 encoder (libx264); install it with pip install --force-reinstall av"
+            ) from None
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = self._options
+        context = stream.codec_context
+        # Several films are written at once; a thread each is enough.
+        context.thread_count = 1
+        context.color_range, context.colorspace = _LIMITED_RANGE, _BT709
+        context.color_primaries = context.color_trc = _BT709
+        self._stream = stream
+
+
 class Film:
     """Writes one mp4 (H.264, yuv420p, index in front, 20 frames/s) as frames come; whole or absent.
 
@@ -46,10 +96,15 @@ class Film:
     """
 
     def __init__(self, path: str | os.PathLike, caption: str | None, fps: int = FPS) -> None:
-        self.path, self.frames = path, 0
+        self.path = path
         self._caption, self._fps = caption, fps
         self._strip: np.ndarray | None = None
-        self._convert = VideoReformatter()
+        self._encoder: Encoder | None = None
+
+    @property
+    def frames(self) -> int:
+        """Pictures so far."""
+        return self._encoder.frames if self._encoder else 0
 
     def __enter__(self) -> Film:
         remove_partials(self.path)
@@ -61,6 +116,7 @@ class Film:
         except BaseException as error:
             self._stack.__exit__(type(error), error, error.__traceback__)
             raise
+        self._encoder = Encoder(self._container, self._fps)
         return self
 
     def add(self, picture: np.ndarray) -> None:
@@ -69,32 +125,8 @@ class Film:
             if self._strip is None:
                 self._strip = caption_strip(self._caption, picture.shape[1])
             picture = np.vstack([picture, self._strip])
-        if self.frames == 0:
-            self._begin(*picture.shape[:2])
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame = self._convert.reformat(
-            frame, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE
-        )
-        frame.pts, frame.time_base = self.frames, Fraction(1, self._fps)
-        self._container.mux(self._stream.encode(frame))
-        self.frames += 1
-
-    def _begin(self, height: int, width: int) -> None:
-        try:
-            stream = self._container.add_stream("libx264", rate=self._fps)
-        except Exception:
-            raise UserError(
-                "this PyAV has no H.264 encoder (libx264); install it with pip install --force-reinstall av"
-            ) from None
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        # With x264's mbtree the same pictures don't always give the same file, at widths that 128 doesn't divide.
-        stream.options = {"crf": "23", "preset": "veryfast", "x264-params": "mbtree=0"}
-        context = stream.codec_context
-        # Several films are written at once; a thread each is enough.
-        context.thread_count = 1
-        context.color_range, context.colorspace = _LIMITED_RANGE, _BT709
-        context.color_primaries = context.color_trc = _BT709
-        self._stream = stream
+        assert self._encoder is not None
+        self._encoder.add(picture)
 
     def __exit__(
         self,
@@ -105,8 +137,8 @@ class Film:
         try:
             if kind is None and self.frames == 0:
                 raise UserError(f"{self.path}: there was no picture to film")
-            if kind is None:
-                self._container.mux(self._stream.encode(None))
+            if kind is None and self._encoder is not None:
+                self._encoder.finish()
             self._container.close()
         except BaseException as failure:
             self._stack.__exit__(type(failure), failure, failure.__traceback__)
