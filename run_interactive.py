@@ -15,6 +15,8 @@ Open the address that it prints. On a server without a screen, let ssh carry the
 
 The game waits until a page is open. Everything is filmed: "Save film" ends the film so far and begins the next; each is
 NAME.mp4 with the prompt below the picture, and beside it NAME.json with the prompts and the frames where they begin.
+On the page you can also play yourself: what was played, by you and by the agent, is recorded, and "Save as recording"
+puts it where prepare_custom_data.sh reads it (docs/finetuning.md, "Teach by correcting").
 Ctrl-C ends the session and keeps the last film. Whoever can reach the address can play, so leave --host as it is on a
 machine that others use too.
 """
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     import torch
 
     from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+    from steve1.live.recordings import SavedRecording
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -86,6 +89,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=data_root() / "generated_videos",
         help="folder of the films (default: data/generated_videos)",
     )
+    playing.add_argument(
+        "--recordings_dir",
+        type=Path,
+        default=data_root() / "recordings",
+        help="folder that recordings of the play are saved in; none: nothing is recorded (default: data/recordings)",
+    )
     args = parser.parse_args(argv)
     complete_models(args)
     report_all(_problems(args))
@@ -114,7 +123,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     import asyncio
 
     from steve1.envs import make_env
+    from steve1.live.play import Play
     from steve1.live.recorder import Prompt, Recorder
+    from steve1.live.recordings import Recordings, recover
     from steve1.live.session import Session
 
     policy, goal_of, origin = load_models(args)
@@ -129,16 +140,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.deterministic,
     )
 
+    # ---- recordings, what a killed session left first ----
+    recordings, left = None, []
+    if args.recordings_dir != Path("none"):
+        left = recover(args.recordings_dir)
+        recordings = Recordings(args.recordings_dir, {**origin, "deterministic": args.deterministic})
+
     # ---- play until Ctrl-C ----
     address = url(listener)
 
     def ready() -> None:
         print(f"Open {address} in a browser; Ctrl-C ends the session", flush=True)
+        for found in left:
+            print(f"left by a session that was killed: {_told(found)}", flush=True)
 
-    asyncio.run(serve(session, listener, args.host, ready))
+    asyncio.run(serve(session, listener, args.host, ready, [Play(recordings)]))
     for film in session.films:
         print(f"{film.video}: {film.frames} frames")
     print(f"{len(session.films)} films made: {args.save_dirpath}")
+    for saved in recordings.saved if recordings else ():
+        print(_told(saved))
+
+
+def _told(recording: SavedRecording) -> str:
+    return f"{recording.folder}: {recording.ticks} ticks, a person's in {recording.human}"
 
 
 def load_models(

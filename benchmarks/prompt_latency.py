@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "run_interactive.py"), "--port", "0", "--save_dirpath", folder]
+        command += ["--recordings_dir", folder]
         for name in (
             *MODEL_FILES,
             "device",

@@ -149,8 +149,8 @@ class _Players:
 def says_no_player(name: str | os.PathLike, only: str) -> str:
     """Why a recording's ticks can't be chosen by who played."""
     return (
-        f"{name} does not say who played in each tick, which --only {only} goes by (run_interactive.py's recordings do); "
-        "leave --only out for it, or leave it out"
+        f"{name} does not say who played in each tick, which --only {only} goes by; recordings of run_interactive.py "
+        "do. Leave --only out for it, or leave it out"
     )
 
 

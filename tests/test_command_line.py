@@ -24,13 +24,14 @@ PROMISED = {
     "training/judge_run.py": "start seed num_seeds judged_dir",
     "training/train_prior.py": """data_path hidden_dim latent_dim batch_size lr n_validation n_epochs output_path
         beta""",
-    "data/generation/convert_custom_data.py": f"input_dir idm_model idm_weights relabel {READING_FLAGS} {DATA_FLAGS}",
+    "data/generation/convert_custom_data.py": f"""input_dir idm_model idm_weights relabel only {READING_FLAGS}
+        {DATA_FLAGS}""",
     "data/generation/convert_from_contractor.py": f"""index index_file local_dir base_url cache_dir downloads
         {READING_FLAGS} {DATA_FLAGS}""",
     "data/generation/convert_from_minestudio.py": f"input_dir {DATA_FLAGS}",
     "data/generation/gen_mixed_agents.py": f"""max_timesteps switch_agent_prob perform_spin_prob env
         minerl_python env_seed in_model in_weights_a in_weights_b seed {DATA_FLAGS}""",
-    "data/generation/prepare_custom_data.py": f"""sampling_dir input_dir val_frames train_frames name T seed
+    "data/generation/prepare_custom_data.py": f"""sampling_dir input_dir val_frames train_frames name T seed only
         {READING_FLAGS} {DATA_FLAGS}""",
     "data/text_alignment/mine_prior_dataset.py": """instructions instructions_file episodes_dir sampling sampling_dir
         mineclip_weights mineclip_config allow_other_mineclip top_k min_distance max_per_episode score temperature
@@ -52,7 +53,7 @@ PROMISED = {
         no_goal num_seeds seeds behaviours prompts no_films processes deterministic device precision measures
         score_every report report_embed_mb""",
     "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host port env
-        minerl_python seed prompt cond_scale deterministic fps save_dirpath device precision""",
+        minerl_python seed prompt cond_scale deterministic fps save_dirpath recordings_dir device precision""",
 }
 # What answers --help must not load: together these take seconds.
 HEAVY = {

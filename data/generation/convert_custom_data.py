@@ -44,14 +44,13 @@ from data.recording_options import (
     recording_options,
     recording_problems,
 )
-from steve1.cli import UserError, boolean, count, entry_point, report_all
+from steve1.cli import boolean, count, entry_point, report_all
 from steve1.files import read_object
 
 if TYPE_CHECKING:
     from data.contractor import Recording
     from steve1.inverse_dynamics import InverseActionPolicy
 
-_NOTED = ("label", "session")
 CUSTOM_MIN_TIMESTEPS = 31  # 15 frames have no embedding, and an item of fewer than 16 more teaches nothing
 
 
@@ -79,14 +78,14 @@ class OwnRecordings(Source):
     def whole(self, entry: Entry, metadata: dict) -> bool:
         assert isinstance(entry, Recorded)
         try:
-            about = _about(entry)
+            label = label_of(entry)
         except Broken:
             return False  # opening it says why
-        return unchanged(entry, metadata) and all(metadata.get(key) == about.get(key) for key in _NOTED)
+        return unchanged(entry, metadata) and metadata.get("label") == label
 
     def pieces(self, entry: Entry, stored: Callable[[str], dict | None]) -> Iterator[Piece]:
         assert isinstance(entry, Recorded)
-        labelled = entry.actions is None
+        labelled, label = entry.actions is None, label_of(entry)
         if labelled and self._args.idm_weights is None:
             raise Broken(
                 f"{entry.video} has no actions beside it; add actions.jsonl, or give --idm_model and --idm_weights"
@@ -97,7 +96,7 @@ class OwnRecordings(Source):
         with blamed():
             recording = self._read(entry) if idm is None else self._label(entry, idm)
         metadata = {
-            **_about(entry),
+            **({"label": label} if label else {}),
             "source": printable(entry.origin),
             "source_bytes": entry.bytes(),
             "actions": LABELLED if labelled else printable(entry.actions or ""),
@@ -133,19 +132,15 @@ class OwnRecordings(Source):
         return self._idm
 
 
-def _about(entry: Recorded) -> dict[str, str]:
-    """What the metadata takes over from ``recording.json``: the sentence, and the session that it was played in."""
+def label_of(entry: Recorded) -> str | None:
+    """The sentence that ``recording.json`` beside a recording has for it. Raises Broken where that can't be read."""
     if entry.about is None:
-        return {}
-    try:
-        about = read_object(entry.about)
-    except UserError as error:
-        raise Broken(str(error)) from None
-    found = {key: about[key] for key in _NOTED if about.get(key) is not None}
-    for key, value in found.items():
-        if not isinstance(value, str) or not value.strip():
-            raise Broken(f"{entry.about}: {key} should be a text that is not empty; mend it, or remove {key}")
-    return found
+        return None
+    with blamed():
+        label = read_object(entry.about).get("label")
+    if label is not None and (not isinstance(label, str) or not label.strip()):
+        raise Broken(f"{entry.about}: label should be a text that is not empty; mend it, or remove label")
+    return label
 
 
 @entry_point

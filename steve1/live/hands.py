@@ -25,7 +25,10 @@ from steve1.vpt.actions import ENV_KEYS, HOTBARS
 PLAYABLE = tuple(key for key in ENV_KEYS if key != "ESC")  # Escape leaves the mouse to its owner
 MAX_PIXELS = 100_000  # of one message, either way
 _LIMIT = 1199  # pixels of a tick: just under half a turn, beyond which the recorder sees a glitch
-_QUIET, _GONE = 30, 200  # ticks without a word of the holder, until the keys come up, and until the agent plays
+_QUIET, _GONE = (
+    30,
+    200,
+)  # ticks without a word of the holder, until the keys come up, and until the agent plays
 
 
 class Hands:
@@ -39,8 +42,11 @@ class Hands:
         self.holder: Any = None
         self.slot = 0
         self._lock = threading.Lock()
+        self._down: set[str] = set()
+        self._pending: set[str] = set()  # went down since the tick before
+        self._dx = self._dy = self._wheel = 0.0
+        self._silent = 0  # ticks since a word of the holder
         self._last: set[str] = set()  # down in the tick before
-        self._clear()
 
     # From the server's thread
 
@@ -95,7 +101,7 @@ class Hands:
     # From the game's thread
 
     def action(self, tick: int) -> dict[str, Any]:
-        """The MineRL action of a tick: 23 keys of 0 or 1, and ``camera`` float32 [pitch, yaw] in degrees.
+        """The MineRL action of a tick: 23 keys of 0 or 1, and ``camera`` float64 [pitch, yaw] in degrees.
 
         A key that came up and went down again since the tick before is up for this tick, so that the press is seen.
         """
@@ -111,7 +117,7 @@ class Hands:
             self._last = set(down)
             if not any(f"hotbar.{n}" in down for n in range(1, 10)):
                 down |= self._scrolled()
-            camera = np.array([self._turned("_dy"), self._turned("_dx")], np.float32)
+            camera = np.array([self._turned("_dy"), self._turned("_dx")])
         return {key: int(key in down) for key in ENV_KEYS} | {"camera": camera}
 
     def played(self, action: Mapping[str, Any]) -> None:
@@ -139,8 +145,7 @@ class Hands:
         return pixels * DEGREES_PER_PIXEL
 
     def _clear(self, silent: int = 0) -> None:
-        self._down: set[str] = set()
-        self._pending: set[str] = set()
+        self._down, self._pending = set(), set()
         self._dx = self._dy = self._wheel = 0.0
         self._silent = silent
 

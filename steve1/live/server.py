@@ -288,7 +288,7 @@ class LiveServer:
         prompt = message.get("text")
         if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT:
             return f"a prompt is a text of at most {MAX_PROMPT} characters"
-        self.session.ask(" ".join("".join(c if c.isprintable() else " " for c in prompt).split()))
+        self.session.ask(one_line(prompt))
         return ""
 
     def _cond_scale(self, viewer: Viewer, message: dict[str, Any]) -> str:
@@ -318,6 +318,11 @@ class LiveServer:
     def _save(self, viewer: Viewer, message: dict[str, Any]) -> str:
         self.session.save()
         return ""
+
+
+def one_line(text: str) -> str:
+    """A text that was typed, as one line: what can't be printed is a space, and of several one is left."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _file(path: Path) -> web.FileResponse:

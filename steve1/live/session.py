@@ -87,6 +87,7 @@ class Session:
         self._filming = True
         self._env: Any = None
         self._obs: Any = None  # None while there is no world to act in
+        self._info: Any = {}  # what the world said with it
         self._jpeg: bytes | None = None
         self._world_name = self._problem = ""
         self._step = self._news = self._asked = self._tick_number = 0
@@ -194,7 +195,7 @@ class Session:
         for look in self.before_tick:
             look(tick)
         try:
-            self._obs, _, done, _ = self._env.step(tick.action)
+            self._obs, _, done, self._info = self._env.step(tick.action)
         except Exception as error:
             self._world_failed(error)
             return
@@ -239,6 +240,7 @@ class Session:
             self._goal,
             self._world_name,
             self._env,
+            self._info,
         )
 
     def _film(self) -> int | None:
@@ -316,7 +318,7 @@ class Session:
                 self._world_name = type(self._env).__name__.removesuffix("Env")
                 self._recorder.note(world=type(self._env).__name__)
             self._env.seed(self._prompt.seed)
-            self._obs = self._env.reset()
+            self._obs, self._info = self._env.reset(), {}
         except Exception as error:
             if not self._world_name and isinstance(error, UserError):
                 raise  # there is no such world here, and never will be

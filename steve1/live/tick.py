@@ -33,6 +33,7 @@ class TickInfo:
     before the action (``pov`` uint8 [360, 640, 3]). ``action``: MineRL's. ``by``: :data:`AGENT` or :data:`HUMAN`.
     ``thought``: of the agent's one row, None where a human played. ``prompt``: text, guidance scale and seed.
     ``goal``: float [E], zeros are no goal. ``world``: the env's name. ``env``: the world itself, to be read only.
+    ``info``: what the world said with ``obs``, nothing after a reset.
     """
 
     number: int
@@ -45,3 +46,4 @@ class TickInfo:
     goal: torch.Tensor
     world: str
     env: Any
+    info: Mapping[str, Any]
