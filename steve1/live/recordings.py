@@ -143,6 +143,7 @@ class _Growing:
         self._notes = notes
         self._prompts: list[dict[str, Any]] = []
         self._mouse, self._segment = CENTRE, -1
+        self._deaths, self._alive = 0, True
         self._writer = LineWriter()
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(_locked(folder))
@@ -157,7 +158,10 @@ class _Growing:
         gui = bool(tick.info.get("isGuiOpen", False))
         if not gui or segment != self._segment:
             self._mouse = CENTRE
-        line = self._writer.line(tick.action, self.ticks, gui, self._mouse, slot, *_seen(tick.obs))
+        place, inventory = _seen(tick.obs)
+        line = self._writer.line(
+            tick.action, self.ticks, gui, self._mouse, slot, place, inventory, self._stats(tick.obs)
+        )
         mouse = line["mouse"]
         for name in ("dx", "dy"):
             mouse[name] = round(mouse[name], 6)  # a person's are whole pixels
@@ -176,6 +180,20 @@ class _Growing:
             self._prompts.append({"tick": self.ticks, **asked})
         self.played[tick.by] += 1
         self.ticks, self._segment = self.ticks + 1, segment
+
+    def _stats(self, obs: Mapping[str, Any]) -> dict[str, int]:
+        """How often the player died and what was mined; nothing where the world does not tell who lives."""
+        life = obs.get("life_stats", {})
+        if "is_alive" not in life:
+            return {}
+        alive = bool(life["is_alive"])
+        self._deaths += self._alive and not alive
+        self._alive = alive
+        mined = obs.get("mine_block", {}).items()
+        return {
+            "minecraft.custom:minecraft.deaths": self._deaths,
+            **{f"minecraft.mined:minecraft.{name}": int(n) for name, n in mined if n},
+        }
 
     def about(self, label: str) -> dict[str, Any]:
         """What ``recording.json`` says."""
@@ -282,14 +300,11 @@ def _cut_lines(path: Path, pictures: int) -> Counter[str]:
     return played
 
 
-def _seen(obs: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, int], dict[str, int]]:
-    """Place, inventory and statistics of an observation, as far as the world tells."""
+def _seen(obs: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, int]]:
+    """Place and inventory of an observation, as far as the world tells."""
     place = {name: float(value) for name, value in obs.get("location_stats", {}).items() if name in _PLACE}
     held = {name: int(n) for name, n in obs.get("inventory", {}).items() if name != "air" and n}
-    mined = {
-        f"minecraft.mined:minecraft.{name}": int(n) for name, n in obs.get("mine_block", {}).items() if n
-    }
-    return place, held, mined
+    return place, held
 
 
 _PLACE = ("xpos", "ypos", "zpos", "yaw", "pitch")

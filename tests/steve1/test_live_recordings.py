@@ -25,12 +25,13 @@ def picture(number):
     return np.full((*SIZE, 3), 40 + 5 * (number % 40), np.uint8)
 
 
-def tick(number, *keys, by=HUMAN, camera=(0.0, 0.0), info=None, prompt=""):
+def tick(number, *keys, by=HUMAN, camera=(0.0, 0.0), info=None, prompt="", alive=True):
     action = noop_action() | dict.fromkeys(keys, 1)
     action["camera"] = np.array(camera)
     obs = {
         "pov": picture(number),
         "location_stats": {"xpos": np.array(1.5), "biome_id": 3, "pitch": 4.0},
+        "life_stats": {"is_alive": np.array(alive)},
         "inventory": {"dirt": np.array(2), "air": np.array(30), "sand": np.array(0)},
     }
     return TickInfo(
@@ -190,3 +191,13 @@ def test_what_ends_recording_is_said_and_the_game_goes_on(tmp_path):
     record(recordings, 0, 5, HUMAN, "forward")
     assert recordings.problem == ""
     assert recordings.save().ticks == 5
+
+
+def test_a_death_is_a_cut(tmp_path):
+    recordings = Recordings(tmp_path, {})
+    for number in range(30):
+        recordings.add(tick(number, "forward", alive=number not in (12, 13, 14)), 0)
+    folder = recordings.save().folder
+    recording = Recording.read(folder / "video.mp4", folder / "actions.jsonl")
+    assert len(list(recording.frames())) == 30
+    assert recording.cuts_by["the player died"] == [12] == recording.cuts
