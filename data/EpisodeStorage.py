@@ -10,6 +10,7 @@ A folder that this project writes holds
     actions.jsonl          a line per frame: {"camera": [pitch, yaw], "buttons": {name: 0|1, ...}}
     embeds_attn.pkl        MineCLIP embeddings, float32 [T, E], rows 0..14 NaN (no window of 16 frames yet)
     metadata.json          n_frames, fps, frame_format, embed_dim, mineclip_hash, source, tool_version, ...
+    goal_boundaries.npz    where behaviours end, once data/generation/mark_boundaries.py has marked them
 
 The layout of the published code is read as well (data/published_episodes.py). Actions are parsed for the slice
 asked for alone, so no second copy of them is kept.
@@ -31,6 +32,7 @@ import numpy as np
 from data import episode_files as files
 from data import published_episodes as published
 from data.action_lines import BINARY_KEYS, parse_action_lines
+from data.boundaries import Boundaries
 from data.episode_checks import OtherLength, Report, problems, sentence, summed_up
 from data.episode_files import FRAME_FORMATS, is_ours
 from data.episode_writer import EpisodeWriter
@@ -67,6 +69,7 @@ class EpisodeStorage:
         self._frame_index: FrameIndex | None = None
         self._line_starts: np.ndarray | None = None
         self._published_actions: dict[str, np.ndarray] | None = None
+        self._boundaries: Boundaries | None = None
 
     def __len__(self) -> int:
         """The number of frames, from metadata.json (or len.txt) alone."""
@@ -93,9 +96,12 @@ class EpisodeStorage:
         return any((self.dirpath / mark).exists() for mark in published.MARKS)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the names, sizes and times of its files: another one where any of them was rewritten."""
+        """SHA-256 (hex) over the names, sizes and times of its files: another one where any of them was rewritten.
+
+        The marks of behaviours' ends can come and go: nothing else in the episode depends on them.
+        """
         digest = hashlib.sha256()
-        for path in sorted(p for p in self.dirpath.rglob("*") if p.is_file()):
+        for path in sorted(p for p in self.dirpath.rglob("*") if p.is_file() and p.name != files.BOUNDARIES):
             found = path.stat()
             digest.update(f"{path.relative_to(self.dirpath)} {found.st_size} {found.st_mtime_ns}\n".encode())
         return digest.hexdigest()
@@ -164,6 +170,30 @@ class EpisodeStorage:
         for cut in self.cuts:
             embeds[cut : cut + FIRST_EMBED] = np.nan
         return embeds
+
+    def has_boundaries(self) -> bool:
+        """Whether somebody marked where its behaviours end."""
+        return (self.dirpath / files.BOUNDARIES).exists()
+
+    def load_boundaries(self) -> Boundaries:
+        """Where its behaviours end, by data/generation/mark_boundaries.py; they are read once.
+
+        Raises FileNotFoundError where there are none, and UserError where they are damaged or of other frames.
+        """
+        if self._boundaries is None:
+            marks = files.read_boundaries(self.dirpath)
+            if len(marks.nll) != len(self) or list(marks.cuts) != self.cuts.tolist():
+                raise UserError(
+                    f"{self.dirpath / files.BOUNDARIES} is of other frames or cuts than the episode; remove it, and "
+                    "mark the episode again with data/generation/mark_boundaries.py"
+                )
+            self._boundaries = marks
+        return self._boundaries
+
+    def write_boundaries(self, marks: Boundaries) -> None:
+        """Keep where its behaviours end, in place of what was kept of that before."""
+        files.write_boundaries(self.dirpath, marks)
+        self._boundaries = None
 
     def validate(self, deep: bool = False) -> list[str]:
         """Check every file against every other; return the problems, one sentence each.

@@ -47,6 +47,10 @@ class Episode(Protocol):
 
     def __len__(self) -> int: ...
 
+    def has_boundaries(self) -> bool: ...
+
+    def load_boundaries(self) -> object: ...
+
     def load_frames(self, start: int = 0, stop: int | None = None) -> np.ndarray: ...
 
     def load_actions(self) -> dict[str, np.ndarray]: ...
@@ -79,6 +83,8 @@ def problems(episode: Episode, deep: bool) -> list[str]:
         found.append(f"metadata says {episode.metadata['fps']} frames a second; episodes have {FPS}")
     lengths: list[OtherLength] = []
     found += _attempt(lambda: _check_cuts(episode))
+    if episode.has_boundaries():
+        found += _attempt(episode.load_boundaries)
     found += _check_frames(episode, n, deep, lengths)
     found += _attempt(episode.load_actions, lengths)
     found += _attempt(lambda: _check_embeds(episode), lengths)

@@ -17,12 +17,15 @@ import numpy as np
 
 from data import published_episodes as published
 from data.action_lines import BINARY_KEYS
+from data.boundaries import Boundaries
 from steve1.cli import UserError
 from steve1.config import FRAME_SIZE
+from steve1.files import remove_partials, whole_file
 from steve1.safe_pickle import load_pickle
 
 FRAME_FORMATS = ("png", "mp4")
 CONVERTING = ".converting"  # within an episode: frames in another format, on their way
+BOUNDARIES = "goal_boundaries.npz"
 # What makes a folder an episode, whole or damaged.
 MARKS = ("metadata.json", "actions.jsonl", *published.MARKS)
 
@@ -157,6 +160,26 @@ def checked_cuts(cuts: Any, n: int) -> np.ndarray:
             f"cuts must be ascending frame numbers between 1 and {n - 1:,}, not {str(cuts)[:60]}"
         )
     return np.array(cuts, dtype=np.int64)
+
+
+def read_boundaries(folder: Path) -> Boundaries:
+    """The marks of data/boundaries.py. Raises UserError for a damaged file."""
+    path = folder / BOUNDARIES
+    try:
+        return Boundaries.from_bytes(path.read_bytes())
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({str(error)[:100]}); remove it, and mark the episode again with "
+            "data/generation/mark_boundaries.py"
+        ) from None
+
+
+def write_boundaries(folder: Path, marks: Boundaries) -> None:
+    """Write an episode's marks, whole or not at all."""
+    path = folder / BOUNDARIES
+    remove_partials(path)
+    with whole_file(path) as partial:
+        partial.write_bytes(marks.to_bytes())
 
 
 def write_actions(path: Path, buttons: np.ndarray, camera: np.ndarray) -> None:

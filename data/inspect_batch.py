@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         T=args.T,
         min_btwn_goals=args.min_btwn_goals,
         max_btwn_goals=args.max_btwn_goals,
+        goal_sampling=args.goal_sampling,
         p_uncond=args.p_uncond,
         seed=args.seed,
         img_size=img_size,

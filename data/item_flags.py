@@ -8,6 +8,8 @@ from typing import Any
 from steve1.cli import count, number, out_of_range
 from steve1.config import data_root
 
+GOAL_SAMPLINGS = ("uniform", "boundaries")
+
 
 def add_list_flags(group: Any) -> None:
     """Which episodes: ``--sampling --sampling_dir --data_limit``."""
@@ -23,7 +25,7 @@ def add_list_flags(group: Any) -> None:
 
 
 def add_item_flags(parser: argparse.ArgumentParser) -> None:
-    """What an item is and how far ahead its goals lie: ``--T --trunc_t --p_uncond --min/max_btwn_goals``."""
+    """What an item is and how far ahead its goals lie: ``--T --trunc_t --p_uncond --min/max_btwn_goals ...``."""
     group = parser.add_argument_group("items and goals")
     group.add_argument("--T", type=count, default=640, help="frames in an item, a multiple of trunc_t")
     group.add_argument(
@@ -32,6 +34,13 @@ def add_item_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--p_uncond", type=number, default=0.1, help="share of items without a goal; 0: none")
     group.add_argument("--min_btwn_goals", type=count, default=15, help="smallest gap between goals, frames")
     group.add_argument("--max_btwn_goals", type=count, default=200, help="gaps stay below this many frames")
+    group.add_argument(
+        "--goal_sampling",
+        choices=GOAL_SAMPLINGS,
+        default="uniform",
+        help="where goals lie, within those gaps: uniform draws the gaps; boundaries takes the next frame with which a "
+        "behaviour ends, as data/generation/mark_boundaries.py marked it, and draws where there is none",
+    )
 
 
 def item_problems(args: argparse.Namespace) -> list[str]:

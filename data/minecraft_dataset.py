@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from data.EpisodeStorage import EpisodeStorage
+from data.goals import check_marked, goal_of_each_frame, sample_goals
 from data.loader_errors import explained
 from data.mixture import Group, mixed_order
 from steve1.cli import UserError
@@ -28,42 +29,6 @@ from steve1.streams import numpy_stream
 from steve1.vpt.actions import env_to_agent, stored
 
 Item = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]
-
-
-def sample_goals(
-    length: int, minimum: int, maximum: int, rng: np.random.Generator, cuts: Sequence[int] | np.ndarray = ()
-) -> np.ndarray:
-    """Draw an episode's goal frames, int64 [n], ascending, the last one being ``length - 1``.
-
-    From frame 0 onward the gaps are uniform over the integers [minimum, maximum); where fewer than
-    ``minimum`` frames would remain after a goal, the episode's last frame takes its place and ends it.
-
-    ``cuts`` are the frames, ascending, at which a new segment begins. Each segment is drawn for by itself, as an
-    episode would be, so the last frame of each is a goal and no frame's goal lies beyond a cut. After a cut goals
-    begin with the 16th frame, whose embedding is the first that shows nothing of before; in a segment that has none
-    the last frame is the only goal.
-    """
-    if not len(cuts):
-        return _segment_goals(length, minimum, maximum, rng)
-    edges = [0, *(int(cut) for cut in cuts), length]
-    parts = []
-    for begin, end in itertools.pairwise(edges):
-        goals = begin + _segment_goals(end - begin, minimum, maximum, rng)
-        own = goals >= begin + FIRST_EMBED if begin else goals >= 0
-        own[-1] = True
-        parts.append(goals[own])
-    return np.concatenate(parts)
-
-
-def _segment_goals(length: int, minimum: int, maximum: int, rng: np.random.Generator) -> np.ndarray:
-    gaps = rng.integers(minimum, maximum, size=length // minimum + 1)
-    goals = np.cumsum(gaps)
-    return np.append(goals[goals <= length - 1 - minimum], length - 1)
-
-
-def goal_of_each_frame(goals: np.ndarray, start: int, T: int) -> np.ndarray:
-    """Return for frames ``start .. start+T-1`` the first goal at or after each, int64 [T]."""
-    return goals[np.searchsorted(goals, np.arange(start, start + T), side="left")]
 
 
 def chunk_starts(length: int, T: int) -> list[int]:
@@ -87,9 +52,11 @@ class MinecraftDataset:
         chunks: list of (episode's position in ``episode_dirs``, first frame), one an item.
         left_out: folders of the episodes that are too short to hold one item.
         frames: frames of the episodes that are used; an item covers T of them.
+        marked_by: which policy and rule marked the boundaries that goals lie at; None with uniform goals.
 
     Args:
         T: frames an item. min_btwn_goals, max_btwn_goals: goal gaps in frames, the maximum excluded.
+        goal_sampling: "uniform", or "boundaries" for goals where marked behaviours end (data/goals.py).
         p_uncond: probability that all goals of an item are zeros. img_size: (height, width) that frames are
             resized to by ``cv2.INTER_LINEAR``, as the agent does; None keeps the stored 128x128.
 
@@ -107,6 +74,7 @@ class MinecraftDataset:
         p_uncond: float = 0.1,
         seed: int = 0,
         img_size: tuple[int, int] | None = None,
+        goal_sampling: str = "uniform",
     ) -> None:
         if T < 1:
             raise UserError(f"T is {T}; an item has at least 1 frame")
@@ -124,6 +92,7 @@ class MinecraftDataset:
         self.episode_dirs = [str(path) for path in episode_dirs]
         self.T, self.min_btwn_goals, self.max_btwn_goals = T, min_btwn_goals, max_btwn_goals
         self.p_uncond, self.seed, self.img_size = p_uncond, seed, img_size
+        self.goal_sampling = goal_sampling
         self.chunks: list[tuple[int, int]] = []
         self.left_out: list[str] = []
         self.frames = 0
@@ -144,6 +113,7 @@ class MinecraftDataset:
                 f"all {len(self.left_out)} episodes are shorter than T + {FIRST_EMBED} = {T + FIRST_EMBED} frames "
                 f"(the first is {self.left_out[0]}); lower T or record longer episodes"
             )
+        self.marked_by = check_marked(self.used_dirs) if goal_sampling == "boundaries" else None
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -152,7 +122,7 @@ class MinecraftDataset:
         epoch, item = index if isinstance(index, tuple) else (0, index)
         if not 0 <= item < len(self.chunks):
             raise IndexError(f"item {item} of {len(self.chunks)}")
-        with _named(self.episode_dirs[self.chunks[item][0]]):
+        with named(self.episode_dirs[self.chunks[item][0]]):
             return self._item(epoch, item)
 
     def _item(self, epoch: int, item: int) -> Item:
@@ -171,7 +141,7 @@ class MinecraftDataset:
         """What stands for the pictures of an item."""
         stop = start + self.T
         if self._features is None:
-            return {"img": _resized(episode.load_frames(start, stop), self.img_size)}
+            return {"img": resized(episode.load_frames(start, stop), self.img_size)}
         features = np.load(self._features[str(episode.dirpath)], mmap_mode="r")
         return {"features": np.array(features[start:stop])}
 
@@ -186,8 +156,8 @@ class MinecraftDataset:
 
     def load_frames(self, episode_dir: str, start: int, stop: int) -> np.ndarray:
         """Frames of an episode in the size of the items', uint8 [stop - start, H, W, 3]."""
-        with _named(episode_dir):
-            return _resized(EpisodeStorage(episode_dir).load_frames(start, stop), self.img_size)
+        with named(episode_dir):
+            return resized(EpisodeStorage(episode_dir).load_frames(start, stop), self.img_size)
 
     @functools.cached_property
     def embed_dim(self) -> int:
@@ -209,7 +179,7 @@ class MinecraftDataset:
 
     def goal_embeds(self, item: int, epoch: int = 0) -> np.ndarray:
         """Return an item's goal embeddings alone, float32 [T, E], never dropped out."""
-        with _named(self.episode_dirs[self.chunks[item][0]]):
+        with named(self.episode_dirs[self.chunks[item][0]]):
             return self._embeds(self.chunks[item][0], self.goals(item, epoch))
 
     def _draw(self, epoch: int, item: int) -> tuple[bool, np.ndarray]:
@@ -218,7 +188,8 @@ class MinecraftDataset:
         rng = numpy_stream(self.seed, epoch, item)
         unconditional = bool(rng.random() < self.p_uncond)
         episode = self._episode(number)
-        goals = sample_goals(len(episode), self.min_btwn_goals, self.max_btwn_goals, rng, episode.cuts)
+        marks = episode.load_boundaries().frames if self.goal_sampling == "boundaries" else None
+        goals = sample_goals(len(episode), self.min_btwn_goals, self.max_btwn_goals, rng, episode.cuts, marks)
         return unconditional, goal_of_each_frame(goals, start, self.T)
 
     def _embeds(self, number: int, goals: np.ndarray) -> np.ndarray:
@@ -255,7 +226,7 @@ class MinecraftDataset:
 
 
 @contextlib.contextmanager
-def _named(folder: str) -> Iterator[None]:
+def named(folder: str) -> Iterator[None]:
     """Name the episode and file in what reading them raises.
 
     torch's workers hand over an error's class and its text alone, so that is all it may consist of.
@@ -273,8 +244,8 @@ def _named(folder: str) -> Iterator[None]:
         ) from None
 
 
-def _resized(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """uint8 [T, h, w, 3] -> uint8 [T, H, W, 3]."""
+def resized(frames: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """Frames in the size that a policy sees, uint8 [T, h, w, 3] -> uint8 [T, H, W, 3]; None keeps them as they are."""
     if size is None or frames.shape[1:3] == tuple(size):
         return frames
     import cv2

@@ -19,7 +19,7 @@ PROMISED = {
         sampling_dir data_limit val_freq val_freq_begin val_freq_switch_steps val_every_nth save_each_val save_freq
         log_freq snapshot_every_n_frames checkpoint_dir restart_from_checkpoint reset_checkpoint_dir seed freeze
         mineclip_embed_dim augment allow_mixed_mineclip gradient_checkpointing compile early_stopping_patience
-        ema kl_to_start l2_to_start lr_scale cache_features""",
+        ema kl_to_start l2_to_start lr_scale cache_features goal_sampling""",
     "training/interpolate.py": "alpha output_dir",
     "training/judge_run.py": "start seed num_seeds judged_dir",
     "training/train_prior.py": """data_path hidden_dim latent_dim batch_size lr n_validation n_epochs output_path
@@ -41,8 +41,10 @@ PROMISED = {
     "data/sampling/dataset_summary.py": """dataset_dirs sampling sampling_dir max_episodes json html pictures workers
         seed""",
     "data/EpisodeStorage.py": "validate deep convert workers",
+    "data/generation/mark_boundaries.py": """sampling sampling_dir episodes_dir in_model in_weights threshold min_length
+        replace workers""",
     "data/inspect_batch.py": """sampling sampling_dir data_limit num_workers in_model T trunc_t p_uncond min_btwn_goals
-        max_btwn_goals batch_size seed output columns""",
+        max_btwn_goals goal_sampling batch_size seed output columns""",
     "steve1/download_weights.py": "",
     "steve1/envs/minerl.py": "minerl_python",
     "steve1/export.py": "to in_model in_weights prior_weights mineclip_weights report",

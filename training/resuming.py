@@ -22,7 +22,8 @@ from training.train_flags import part_scales
 FIXED = (
     *("in_model", "in_weights", "out_weights", "mineclip_embed_dim", "freeze"),
     *("lr_scale", "kl_to_start", "l2_to_start", "ema"),
-    *("sampling", "data_limit", "T", "trunc_t", "p_uncond", "min_btwn_goals", "max_btwn_goals", "augment"),
+    *("sampling", "data_limit", "T", "trunc_t", "p_uncond", "min_btwn_goals", "max_btwn_goals"),
+    *("goal_sampling", "augment"),
     *("batch_size", "gradient_accumulation_steps", "seed", "val_every_nth", "val_share", "best_by"),
 )
 CHANGEABLE = (
@@ -39,7 +40,15 @@ CHANGEABLE = (
     *("val_freq", "val_freq_begin", "val_freq_switch_steps", "early_stopping_patience"),
 )
 # What earlier versions did not know, and so did not do.
-OFF: dict[str, Any] = {"lr_scale": {}, "kl_to_start": 0.0, "l2_to_start": 0.0, "ema": 0.0, "start": None}
+OFF: dict[str, Any] = {
+    "lr_scale": {},
+    "kl_to_start": 0.0,
+    "l2_to_start": 0.0,
+    "ema": 0.0,
+    "start": None,
+    "goal_sampling": "uniform",
+    "marked_by": None,
+}
 _PATHS = ("in_model", "in_weights", "out_weights")
 
 
@@ -60,6 +69,7 @@ def fixed_flags(
         "processes": processes,
         "episodes": data["episodes_hash"],
         "datasets": data.get("datasets"),
+        "marked_by": data.get("marked_by"),
     }
 
 

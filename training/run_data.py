@@ -51,7 +51,8 @@ class RunData:
         if args.data_limit:
             train_dirs = train_dirs[: args.data_limit]
         goals = {"min_btwn_goals": args.min_btwn_goals, "max_btwn_goals": args.max_btwn_goals}
-        common = {"T": args.T, **goals, "seed": args.seed, "img_size": img_size}
+        sampled = {"goal_sampling": args.goal_sampling, "seed": args.seed}
+        common: dict[str, Any] = {"T": args.T, **goals, **sampled, "img_size": img_size}
         self.items = MinecraftDataset(train_dirs, p_uncond=args.p_uncond, **common)
         self.mixture = load_mixture(args.sampling_dir, args.sampling)
         self.groups = self.mixture.groups(self.items) if self.mixture else None
@@ -59,6 +60,8 @@ class RunData:
         self.provenance = {
             **dataset_provenance(train_dirs + val_dirs, args.allow_mixed_mineclip),
             "datasets": datasets,
+            "goal_sampling": args.goal_sampling,
+            "marked_by": self.items.marked_by,
         }
         validating = args.val_freq or args.val_freq_begin
         if validating and not val_dirs:
@@ -70,6 +73,12 @@ class RunData:
         self.left_out = self.items.left_out
         if validating:
             held_out = MinecraftDataset(val_dirs, p_uncond=0.0, **common)
+            if held_out.marked_by != self.items.marked_by:
+                raise UserError(
+                    f"the boundaries of the episodes to train on ({train_dirs[0]}) and of those to validate on "
+                    f"({val_dirs[0]}) were marked by different policies or rules; mark all by one with "
+                    "data/generation/mark_boundaries.py --replace True"
+                )
             self.validation = ValidationItems(held_out, args.val_every_nth)
             self.left_out = self.left_out + held_out.left_out
             owners = self.mixture.owners(held_out) if self.mixture else [0] * len(held_out)

@@ -42,7 +42,9 @@ MAX_LOST_IN_A_ROW = 5  # worlds; then it is not the world's bad luck
 _MODELS = ("in_model", "in_weights_a", "in_weights_b")
 
 
-def load_agent(model: str | Path, weights: str | Path) -> MinecraftAgentPolicy:
+def load_agent(
+    model: str | Path, weights: str | Path, say: Callable[[str], None] = print
+) -> MinecraftAgentPolicy:
     """A policy that plays without a goal, on the GPU where there is one.
 
     For weights without a goal layer (VPT's) none is built, so that it acts exactly as VPT does. Weights that have
@@ -57,7 +59,7 @@ def load_agent(model: str | Path, weights: str | Path) -> MinecraftAgentPolicy:
     policy_kwargs, head_kwargs = load_model_file(model)
     width = 0 if goal_layer is None else goal_layer.shape[1]
     if width:
-        print(f"{weights} has a goal layer; it plays without a goal (zeros)")
+        say(f"{weights} has a goal layer; it plays without a goal (zeros)")
     policy = MinecraftAgentPolicy({**policy_kwargs, "mineclip_embed_dim": width}, head_kwargs)
     load_weights(policy, weights)
     return policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tiny_episodes import make_episode
 
 from data.EpisodeStorage import EpisodeStorage
-from data.minecraft_dataset import MinecraftDataset, goal_of_each_frame, sample_goals
+from data.goals import goal_of_each_frame, sample_goals
+from data.minecraft_dataset import MinecraftDataset
 from steve1.cli import UserError
 
 gaps = st.tuples(st.integers(1, 20), st.integers(1, 20)).map(lambda pair: (pair[0], sum(pair)))

@@ -11,14 +11,13 @@ from tiny_episodes import WIDTH, make_episode
 from torch.utils.data import DataLoader
 
 from data.EpisodeStorage import EpisodeStorage
+from data.goals import goal_of_each_frame, sample_goals
 from data.minecraft_dataset import (
     ItemSampler,
     MinecraftDataset,
     chunk_starts,
-    goal_of_each_frame,
     item_order,
     load_sampling,
-    sample_goals,
 )
 from steve1.cli import UserError
 from steve1.streams import numpy_stream

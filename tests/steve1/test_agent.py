@@ -10,7 +10,7 @@ import torch
 from conftest import VECTORS
 from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, make_models, play, same_action
 
-from data.minecraft_dataset import _resized
+from data.minecraft_dataset import resized
 from steve1.checkpoints import load_model_file, save_weights
 from steve1.cli import UsageError, UserError
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
@@ -49,7 +49,7 @@ def test_frames_are_those_of_training():
     pov = povs(1)[0]
     stored = cv2.resize(pov, (128, 128), interpolation=cv2.INTER_LINEAR)
     assert np.array_equal(agent_frame(pov, (128, 128, 3)), stored)
-    trained_on = _resized(stored[None], (32, 32))[0]
+    trained_on = resized(stored[None], (32, 32))[0]
     assert np.array_equal(agent_frame(pov, (32, 32, 3)), trained_on)
     direct = cv2.resize(pov, (32, 32), interpolation=cv2.INTER_LINEAR)
     assert not np.array_equal(trained_on, direct)
