@@ -10,15 +10,15 @@ Tiny (the quickstart's weights in the embedded world):
         --prior_weights data/quickstart/weights/steve1/small_prior.pt \\
         --mineclip_weights data/quickstart/weights/mineclip/small.pth --cond_scale 2
 
-Open the address that it prints. On a server without a screen, let ssh carry the port from your own machine:
-    ssh -L 8000:127.0.0.1:8000 SERVER        and open http://127.0.0.1:8000/ there
+Open the link that it prints. On a server without a screen, let ssh carry the port from your own machine:
+    ssh -L 8000:127.0.0.1:8000 SERVER        and open the same link there
 
 The game waits until a page is open. Everything is filmed: "Save film" ends the film so far and begins the next; each is
 NAME.mp4 with the prompt below the picture, and beside it NAME.json with the prompts and the frames where they begin.
 On the page you can also play yourself: what was played, by you and by the agent, is recorded, and "Save as recording"
 puts it where prepare_custom_data.sh reads it (docs/finetuning.md, "Teach by correcting").
-Ctrl-C ends the session and keeps the last film. Whoever can reach the address can play, so leave --host as it is on a
-machine that others use too.
+Ctrl-C ends the session and keeps the last film. Whoever has the link can play, for the token in it is the session's
+only key; each session makes a new one, unless the environment has one in STEVE1_TOKEN.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from steve1.flags import (
     missing_python,
     pythons,
 )
+from steve1.live.access import Access, listen, make_token, not_host_names, url
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +59,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--host",
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0 lets other machines play too (default 127.0.0.1: this machine alone)",
+    )
+    page.add_argument(
+        "--allow_host",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names under which a proxy shows the page, without http:// and port (default: none)",
     )
     page.add_argument("--port", type=count, default=8000, help="0 takes any free one (default 8000)")
     playing = parser.add_argument_group("playing")
@@ -106,6 +114,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
     problems += out_of_range(args, "seed", least=0, most=2**31 - 1)
     problems += out_of_range(args, "cond_scale", least=0, most=100, note="0: no guidance")
     problems += out_of_range(args, "fps", least=0, most=1000, note="0: as fast as the machine can")
+    problems += not_host_names(args.allow_host)
     return problems + missing_files(args) + missing_python(args)
 
 
@@ -114,9 +123,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
 
     # ---- the address, before the models take their time ----
-    from steve1.live.access import listen, url
     from steve1.live.server import serve
 
+    access = Access(args.host, make_token(), tuple(args.allow_host))
     listener = listen(args.host, args.port)
 
     # ---- models, world, film ----
@@ -128,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from steve1.live.recordings import Recordings, recover
     from steve1.live.session import Session
 
-    policy, goal_of, origin = load_models(args)
+    policy, goal_of, remarks_of, origin = load_models(args)
     args.save_dirpath.mkdir(parents=True, exist_ok=True)
     session = Session(
         lambda: make_env(args.env, **pythons(args)),
@@ -140,6 +149,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.deterministic,
     )
 
+    session.remarks_of.append(lambda text, goal: remarks_of(text))
+
     # ---- recordings, what a killed session left first ----
     recordings, left = None, []
     if args.recordings_dir != Path("none"):
@@ -147,14 +158,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         recordings = Recordings(args.recordings_dir, {**origin, "deterministic": args.deterministic})
 
     # ---- play until Ctrl-C ----
-    address = url(listener)
+    link = url(listener, access.token)
 
     def ready() -> None:
-        print(f"Open {address} in a browser; Ctrl-C ends the session", flush=True)
+        print(f"Open {link} in a browser; Ctrl-C ends the session", flush=True)
         for found in left:
             print(f"left by a session that was killed: {_told(found)}", flush=True)
 
-    asyncio.run(serve(session, listener, args.host, ready, [Play(recordings)]))
+    asyncio.run(serve(session, listener, access, ready, [Play(recordings)]))
     for film in session.films:
         print(f"{film.video}: {film.frames} frames")
     print(f"{len(session.films)} films made: {args.save_dirpath}")
@@ -168,10 +179,13 @@ def _told(recording: SavedRecording) -> str:
 
 def load_models(
     args: argparse.Namespace,
-) -> tuple[MinecraftAgentPolicy, Callable[[str, int], torch.Tensor], dict[str, Any]]:
-    """The policy, what makes goals [E] of texts and seeds, and what each film's JSON notes of the weights."""
+) -> tuple[
+    MinecraftAgentPolicy, Callable[[str, int], torch.Tensor], Callable[[str], list[str]], dict[str, Any]
+]:
+    """The policy, what makes goals [E] of texts and seeds, what says how a text is misread, and what films note."""
     import torch
 
+    from steve1.mineclip.tokenizer import misread
     from steve1.MineRLConditionalAgent import load_policy
     from steve1.playing.goals import load_text_goals
 
@@ -189,7 +203,11 @@ def load_models(
         "precision": args.precision,
         **goals.hashes(),
     }
-    return policy, goal_of, origin
+
+    def remarks_of(text: str) -> list[str]:
+        return misread(text, goals.mineclip.config["context_length"])
+
+    return policy, goal_of, remarks_of, origin
 
 
 if __name__ == "__main__":

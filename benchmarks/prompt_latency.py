@@ -37,6 +37,7 @@ from steve1.flags import (
     missing_files,
     missing_python,
 )
+from steve1.live.access import below
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMISED = 500.0  # ms
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if address is None:
                 raise UserError("run_interactive.py did not start; its own words are above")
             try:
-                acted, seen, rates = asyncio.run(_type_prompts(f"{address[0]}live", args.n_prompts))
+                acted, seen, rates = asyncio.run(_type_prompts(below(address[0], "live"), args.n_prompts))
             finally:
                 process.terminate()
     print(

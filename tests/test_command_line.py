@@ -54,7 +54,7 @@ PROMISED = {
         tasks own_measure
         no_goal num_seeds seeds behaviours prompts no_films processes deterministic device precision measures
         score_every report report_embed_mb""",
-    "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host port env
+    "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host allow_host port env
         minerl_python seed prompt cond_scale deterministic fps save_dirpath recordings_dir device precision""",
 }
 # What answers --help must not load: together these take seconds.

@@ -16,6 +16,7 @@ from live import PATIENCE, strips
 from tiny_agent import load_script, make_models
 
 from data.video import decode
+from steve1.live.access import below
 
 ROOT = Path(__file__).parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -39,7 +40,7 @@ def models(tmp_path_factory):
 
 @contextmanager
 def session(models, folder, *flags):
-    """The process, and the address of its page."""
+    """The process, and the link to its page."""
     process = subprocess.Popen(
         [
             *(
@@ -61,7 +62,7 @@ def session(models, folder, *flags):
     )
     try:
         said = process.stdout.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+        address = re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]+", said)
         assert address, said + process.communicate()[0]
         yield process, address[0]
     finally:
@@ -79,7 +80,7 @@ def ended(process, how):
 
 def test_sigterm_ends_it_with_its_films_whole(models, tmp_path):
     async def play(address):
-        async with aiohttp.ClientSession() as client, client.ws_connect(f"{address}live") as ws:
+        async with aiohttp.ClientSession() as client, client.ws_connect(below(address, "live")) as ws:
             await ws.send_json({"type": "prompt", "text": "look at the sky"})
             while True:
                 message = await ws.receive(timeout=PATIENCE)
@@ -99,7 +100,7 @@ def test_sigterm_ends_it_with_its_films_whole(models, tmp_path):
     assert (
         len(content["prior_hash"]) == len(content["mineclip_hash"]) == len(content["in_weights_hash"]) == 64
     )
-    assert content["world"] == "BlockWorldEnv"
+    assert content["world"] == "blockworld"
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here; .ci/run installs one")
@@ -191,7 +192,7 @@ def test_in_a_real_browser(models, tmp_path):
         page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         ended(process, signal.SIGINT)
-        expect(page.locator("#veil")).to_contain_text("The connection is lost")
+        expect(page.locator("#veil")).to_contain_text("The session has ended. What you typed is kept")
         browser.close()
         assert [fault for fault in faults if "WebSocket" not in fault] == []
     assert len(list(folder.glob("*.mp4"))) == 2

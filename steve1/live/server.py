@@ -2,18 +2,21 @@
 
 The protocol, over ``/live``; all but the pictures is JSON with a ``type``.
 
-To a viewer go ``status`` (what :meth:`LiveServer._says` and the ``extras`` say of one view, and ``you``, the viewer's
-number) and right behind it the newest picture as binary JPEG, which the status belongs to; ``news`` (prompts so far,
-films) when these have changed; ``refused`` with a ``text`` for a message that was not obeyed; and whatever else
-:meth:`LiveServer.tell` is given. Letters, news, status and picture come in this order.
+To a viewer go ``status`` (what :meth:`LiveServer._says` and the ``extras`` say of one view; ``you``, the viewer's
+number; ``waiting``, a prompt that is not in force yet) and right behind it the newest picture as binary JPEG, which
+the status belongs to; ``news`` (prompts so far, films) when these have changed; and whatever else
+:meth:`LiveServer.tell` is given. No more than two pictures are ever on their way: a slow viewer sees fewer, never old
+ones, and all else at once.
 
-From a viewer come ``shown`` for every picture that it has drawn (no more than two are ever on their way: a slow one
-sees fewer pictures, never old ones), ``prompt`` (``text``; "" is no goal), ``cond_scale`` (``value``; 0 is no
-guidance), ``pause`` (``paused``), ``reset_agent``, ``reset_world`` (``seed``, or none for the same), ``save``, and
-whatever is in ``handlers``.
+From a viewer come ``shown`` for every picture that it has drawn, ``prompt`` (``text``; "" is no goal), ``cond_scale``
+(``value``; 0 is no guidance), ``pause`` (``paused``), ``reset_agent``, ``reset_world`` (``seed``, or none for the
+same), ``save``, and whatever is in ``handlers``. They are answered, with their ``id`` where they have one (a whole
+number): ``taken`` as soon as they have come, though a world be made meanwhile, and ``overtaken`` when a newer one of
+their type came before they could be done; ``refused``, with a ``text`` that says the value in force, where they make
+no sense.
 
-Pages of other sites may not reach it through the viewer's browser: requests must name the host that is bound
-(against DNS rebinding), and a socket's Origin must be this very page.
+Requests are let in by :mod:`steve1.live.access`: under the session's own name, from its own page, and with its token,
+without which only the page's ``/static`` files are to be had.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import signal
 import socket
 import threading
@@ -31,9 +35,10 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from steve1.config import FPS
-from steve1.live.access import host_is_ours, origin_is_ours
+from steve1.live.access import Access
 from steve1.live.session import Session
 from steve1.live.view import View
 
@@ -57,38 +62,40 @@ Handler = Callable[["Viewer", dict[str, Any]], str]
 
 
 class Viewer:
-    """One page: its socket, the news and picture that it has, and whether there is room for another picture."""
+    """One page: its socket, the news, status and picture that it has, and whether there is room for another picture."""
 
     def __init__(self, ws: web.WebSocketResponse, number: int) -> None:
         self.ws, self.number, self.news = ws, number, -1
         self.letters: deque[dict[str, Any]] = deque()  # JSON that goes to this viewer before the next status
         self.picture: bytes | None = None
-        self.room = asyncio.Event()
-        self.room.set()
+        self.status: dict[str, Any] | None = None
+        self.wake = asyncio.Event()  # there is something new for it, or room for it
         self._on_way = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self._on_way < _AHEAD
 
     def sent(self, picture: bytes) -> None:
         """A picture is on its way to it."""
         self.picture = picture
         self._on_way += 1
-        if self._on_way >= _AHEAD:
-            self.room.clear()
 
     def shown(self) -> None:
         """It has drawn a picture."""
         self._on_way = max(self._on_way - 1, 0)
-        self.room.set()
+        self.wake.set()
 
 
 class LiveServer:
-    """The web side of a :class:`~steve1.live.session.Session`, bound to ``host``. Lives in one event loop.
+    """The web side of a :class:`~steve1.live.session.Session`. Lives in one event loop.
 
     A part of the page that has a module of its own adds to ``handlers``, ``extras``, ``routes`` and ``on_leave``
     before :meth:`app` is called, see :func:`serve`; all are called in the event loop.
     """
 
-    def __init__(self, session: Session, host: str) -> None:
-        self.session, self._host = session, host
+    def __init__(self, session: Session, access: Access) -> None:
+        self.session, self._access = session, access
         self.handlers: dict[str, Handler] = {
             "shown": self._shown,
             "prompt": self._prompt,
@@ -104,15 +111,9 @@ class LiveServer:
         self.viewers: set[Viewer] = set()
         self._numbers = itertools.count(1)
         self._composed: tuple[View, dict[str, Any]] | None = None
-        self._changed = asyncio.Event()
         self.ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def on_change() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has gone
-                loop.call_soon_threadsafe(self._wake)
-
-        session.on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        session.on_change = self._changed
 
     def app(self) -> web.Application:
         """What aiohttp serves."""
@@ -130,14 +131,18 @@ class LiveServer:
             await viewer.ws.close(code=WSCloseCode.GOING_AWAY, message=b"the session has ended")
 
     def tell(self, message: dict[str, Any], *viewers: Viewer) -> None:
-        """Send a JSON message (its ``type`` is the page's to know) to these viewers, or to all, in this order."""
-        for viewer in viewers or self.viewers:
+        """Send a JSON message (its ``type`` is the page's to know) to these viewers, or to all; from any thread."""
+        for viewer in viewers or list(self.viewers):
             viewer.letters.append(message)
-        self._wake()
+        self._changed()
+
+    def _changed(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has gone
+            self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        for viewer in self.viewers:
+            viewer.wake.set()
         if self.session.ended:
             self.ended.set()
 
@@ -147,8 +152,21 @@ class LiveServer:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if not host_is_ours(request.headers.get("Host"), self._host):
-            raise web.HTTPForbidden(text="this server is not known under that name; open the printed address")
+        refusal = self._access.refusal(
+            request.headers.getall("Host", []), request.headers.getall("Origin", [])
+        )
+        # The page's own files are no secret, and its modules load each other without a token.
+        if (
+            refusal is None
+            and handler != self._static
+            and not self._access.admits(request.query.get("token"))
+        ):
+            refusal = (
+                403,
+                "this link has no token of this session; open the one that run_interactive.py printed",
+            )
+        if refusal is not None:
+            return web.Response(status=refusal[0], text=f"{refusal[1]}\n", headers=_SECURITY)
         return await handler(request)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
@@ -172,8 +190,6 @@ class LiveServer:
         return web.FileResponse(path, headers={"Content-Type": kind, "X-Content-Type-Options": "nosniff"})
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        if not origin_is_ours(request.headers.get("Origin"), request.headers.get("Host")):
-            raise web.HTTPForbidden(text="only the session's own page may play")
         # Pictures are compressed already.
         ws = web.WebSocketResponse(heartbeat=30, compress=False, max_msg_size=16 * 1024)
         await ws.prepare(request)
@@ -183,11 +199,9 @@ class LiveServer:
         sender = asyncio.create_task(self._send(viewer))
         try:
             async for message in ws:
-                problem = (
-                    "send text" if message.type is not WSMsgType.TEXT else self._obey(viewer, message.data)
-                )
-                if problem:
-                    await ws.send_json({"type": "refused", "text": problem})
+                answer = self._obey(viewer, message.data if message.type is WSMsgType.TEXT else "")
+                if answer is not None:
+                    await ws.send_json(answer)  # who doesn't read its answers isn't read either
         finally:
             self.session.watch(-1)
             self.viewers.discard(viewer)
@@ -202,19 +216,23 @@ class LiveServer:
 
     async def _send(self, viewer: Viewer) -> None:
         while not viewer.ws.closed:
-            await viewer.room.wait()
-            # The event first, so that nothing that happens from here on is missed; the newest view after it.
-            changed, view = self._changed, self.session.view
+            # Cleared first, so that nothing that happens from here on is missed; the newest view after it.
+            viewer.wake.clear()
+            view = self.session.view
             while viewer.letters:
                 await viewer.ws.send_json(viewer.letters.popleft())
             if viewer.news != view.news:
                 viewer.news = view.news
                 await viewer.ws.send_json(self._news())
-            await viewer.ws.send_json({**self._status(view), "you": viewer.number})
-            if view.picture is not None and view.picture is not viewer.picture:
-                viewer.sent(view.picture)
-                await viewer.ws.send_bytes(view.picture)
-            await changed.wait()
+            if viewer.has_room:
+                status = self._status(view) | {"you": viewer.number, "waiting": self.session.waiting}
+                if status != viewer.status:
+                    viewer.status = status
+                    await viewer.ws.send_json(status)
+                if view.picture is not None and view.picture is not viewer.picture:
+                    viewer.sent(view.picture)
+                    await viewer.ws.send_bytes(view.picture)
+            await viewer.wake.wait()
 
     def _status(self, view: View) -> dict[str, Any]:
         if self._composed is None or self._composed[0] is not view:
@@ -238,6 +256,7 @@ class LiveServer:
             "filmed": view.filmed,
             "problem": view.problem,
             "playing": view.playing,
+            "remarks": view.remarks,
         }
 
     def _news(self) -> dict[str, Any]:
@@ -250,6 +269,7 @@ class LiveServer:
                 "step": asked.step,
                 "frame": asked.frame,
                 "latency_ms": None if asked.latency is None else round(1000 * asked.latency),
+                "remarks": asked.remarks,
             }
             for asked in list(self.session.history)
         ]
@@ -268,17 +288,31 @@ class LiveServer:
 
     # What comes from a viewer
 
-    def _obey(self, viewer: Viewer, text: str) -> str:
-        """Do what a message asks; why it can't be done, or ""."""
+    def _obey(self, viewer: Viewer, text: str) -> dict[str, Any] | None:
+        """Do what a message asks; what it is answered, if anything."""
         try:
             message = json.loads(text)
-            kind = message["type"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return 'a message is JSON with a "type"'
+            kind, number = message["type"], message.get("id")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return {"type": "refused", "text": 'a message is JSON with a "type"'}
         handler = self.handlers.get(kind) if isinstance(kind, str) else None
-        if handler is None:
-            return f"there is nothing called {str(kind)[:40]!r} to do"
-        return handler(viewer, message)
+        if number is not None and not _is_whole(number, -(2**53), 2**53):
+            problem, number = "an id is a whole number", None
+        elif handler is None:
+            problem = f"there is nothing called {str(kind)[:40]!r} to do"
+        else:
+            problem = handler(viewer, message)
+        known = {"what": kind} if handler else {}
+        if problem:
+            return {"type": "refused", "id": number, "text": problem, **known}
+        return None if number is None else {"type": "taken", "id": number, **known}
+
+    def _overtaken(self, viewer: Viewer, message: dict[str, Any]) -> Callable[[], object] | None:
+        """How to tell a viewer that what it asked will not be done."""
+        number = message.get("id")
+        if number is None:
+            return None
+        return lambda: self.tell({"type": "overtaken", "id": number, "what": message["type"]}, viewer)
 
     def _shown(self, viewer: Viewer, message: dict[str, Any]) -> str:
         viewer.shown()
@@ -287,36 +321,37 @@ class LiveServer:
     def _prompt(self, viewer: Viewer, message: dict[str, Any]) -> str:
         prompt = message.get("text")
         if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT:
-            return f"a prompt is a text of at most {MAX_PROMPT} characters"
-        self.session.ask(one_line(prompt))
+            now = self.session.view.prompt.caption
+            return f"a prompt is a text of at most {MAX_PROMPT} characters; it stays “{now}”"
+        self.session.ask(one_line(prompt), self._overtaken(viewer, message))
+        self._wake()  # the prompt waits
         return ""
 
     def _cond_scale(self, viewer: Viewer, message: dict[str, Any]) -> str:
         scale = message.get("value")
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 <= scale <= MAX_SCALE:
-            return f"the guidance scale is a number from 0 (off) to {MAX_SCALE:g}"
-        self.session.set_cond_scale(float(scale))
+            now = self.session.view.prompt.cond_scale
+            return f"the guidance scale is a number from 0 (off) to {MAX_SCALE:g}; it stays {now:g}"
+        self.session.set_cond_scale(float(scale), self._overtaken(viewer, message))
         return ""
 
     def _pause(self, viewer: Viewer, message: dict[str, Any]) -> str:
-        self.session.pause(message.get("paused") is True)
+        self.session.pause(message.get("paused") is True, self._overtaken(viewer, message))
         return ""
 
     def _reset_agent(self, viewer: Viewer, message: dict[str, Any]) -> str:
-        self.session.reset_agent()
+        self.session.reset_agent(self._overtaken(viewer, message))
         return ""
 
     def _reset_world(self, viewer: Viewer, message: dict[str, Any]) -> str:
         seed = message.get("seed")
-        if seed is not None and (
-            isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED
-        ):
-            return f"a seed is a whole number from 0 to {MAX_SEED}"
-        self.session.reset_world(seed)
+        if seed is not None and not _is_whole(seed, 0, MAX_SEED):
+            return f"a seed is a whole number from 0 to {MAX_SEED}; it stays {self.session.view.prompt.seed}"
+        self.session.reset_world(seed, self._overtaken(viewer, message))
         return ""
 
     def _save(self, viewer: Viewer, message: dict[str, Any]) -> str:
-        self.session.save()
+        self.session.save(self._overtaken(viewer, message))
         return ""
 
 
@@ -325,16 +360,27 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
 def _file(path: Path) -> web.FileResponse:
     return web.FileResponse(
         path, headers={**_SECURITY, "Content-Type": f"{_TYPES[path.suffix]}; charset=utf-8"}
     )
 
 
+def _log() -> logging.Logger:
+    """aiohttp's log without what strangers can fill it with: requests that could not be read, which got their 400."""
+    log = logging.getLogger("aiohttp.server.live")
+    log.filters = [lambda record: not isinstance((record.exc_info or [None] * 2)[1], HttpProcessingError)]
+    return log
+
+
 async def serve(
     session: Session,
     listener: socket.socket,
-    host: str,
+    access: Access,
     ready: Callable[[], object],
     parts: Sequence[Callable[[LiveServer], object]] = (),
 ) -> None:
@@ -343,10 +389,10 @@ async def serve(
     ``ready`` is called once pages can be opened. A second signal leaves at once. ``parts``: called with the server
     before anything is served, each hangs itself on it and on its session.
     """
-    server, loop = LiveServer(session, host), asyncio.get_running_loop()
+    server, loop = LiveServer(session, access), asyncio.get_running_loop()
     for part in parts:
         part(server)
-    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(server.app(), access_log=None, logger=_log(), shutdown_timeout=2.0)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()

@@ -1,7 +1,8 @@
 """Playing live: one agent in one world, in a thread of its own, asked things while it plays.
 
 Knows nothing of pages or sockets. Whoever shows the game reads :attr:`Session.view` when told that it changed, and
-calls the methods below from any thread; they are done between two steps, in the order in which they came.
+calls the methods below from any thread; they are done between two steps, in the order in which they came, but for
+those that a newer one of their kind has overtaken (:mod:`steve1.live.orders`).
 
 Others take part by hanging themselves on a session before it starts: :attr:`Session.hands` plays instead of the agent,
 ``before_tick`` and ``after_tick`` are called around every step, ``on_episode`` when a world begins anew, ``at_end``
@@ -11,7 +12,6 @@ when the game has ended; all in the game's thread, and :meth:`Session.do` brings
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
 from collections import deque
@@ -26,6 +26,7 @@ import torch
 from steve1.cli import UserError
 from steve1.config import FPS
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
+from steve1.live.orders import Orders
 from steve1.live.recorder import Prompt, Recorder, SavedFilm
 from steve1.live.tick import AGENT, HUMAN, Hands, TickInfo
 from steve1.live.view import Asked, View
@@ -34,6 +35,8 @@ from steve1.streams import torch_stream
 
 # The goal [E] of a text in a world with this seed; "" is no goal.
 GoalOf = Callable[[str, int], torch.Tensor]
+# Called, in the thread that asked for something newer, when what was asked will not be done.
+Told = Callable[[], object]
 JPEG_QUALITY = 85
 _REMEMBERED_PROMPTS = 500
 _RATE_OVER = 1.0  # seconds that the shown steps per second are counted over
@@ -76,12 +79,17 @@ class Session:
         self.after_tick: list[Callable[[TickInfo], object]] = []
         self.on_episode: list[Callable[[], object]] = []
         self.at_end: list[Callable[[], object]] = []
+        self.remarks_of: list[
+            Callable[[str, torch.Tensor], list[str]]
+        ] = []  # what to say of a text and its goal
         self._make_world, self._goal_of, self._recorder, self._prompt = make_world, goal_of, recorder, prompt
         self._period = 1 / fps if fps else 0.0
         self._agent = AgentBatch(
             policy, [torch_stream("actions", prompt.seed)], prompt.cond_scale, deterministic
         )
-        self._commands: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._orders = Orders()
+        self._next_text: str | None = None  # of the prompt that waits
+        self._next_seed: int | None = None  # of the world that waits
         self._viewers = 0
         self._paused = self._stopping = False
         self._filming = True
@@ -90,7 +98,7 @@ class Session:
         self._info: Any = {}  # what the world said with it
         self._jpeg: bytes | None = None
         self._world_name = self._problem = ""
-        self._step = self._news = self._asked = self._tick_number = 0
+        self._step = self._news = self._asked = self._tick_number = self._episode = 0
         self._tick: TickInfo | None = None
         self._by = AGENT  # who played last
         self._unanswered: list[tuple[Asked, float]] = []
@@ -112,42 +120,53 @@ class Session:
 
     # What others ask, from any thread
 
-    def ask(self, text: str) -> None:
+    def ask(self, text: str, overtaken: Told | None = None) -> None:
         """Follow another prompt from the next step on; "" is no goal."""
         came = time.monotonic()
-        self._commands.put(lambda: self._ask(text, came))
+        self._next_text = text
+        self._orders.put(lambda: self._ask(text, came), "prompt", overtaken)
 
-    def set_cond_scale(self, scale: float) -> None:
+    def set_cond_scale(self, scale: float, overtaken: Told | None = None) -> None:
         """Change the guidance scale; 0 turns it off."""
-        self._commands.put(lambda: self._set_cond_scale(scale))
+        self._orders.put(lambda: self._set_cond_scale(scale), "cond_scale", overtaken)
 
-    def pause(self, paused: bool) -> None:
+    def pause(self, paused: bool, overtaken: Told | None = None) -> None:
         """Let the game stand still, or go on."""
-        self._commands.put(lambda: self._pause(paused))
+        self._orders.put(lambda: self._pause(paused), "pause", overtaken)
 
-    def reset_agent(self) -> None:
+    def reset_agent(self, overtaken: Told | None = None) -> None:
         """Wipe the agent's memory."""
-        self._commands.put(self._reset_agent)
+        self._orders.put(self._reset_agent, "reset_agent", overtaken)
 
-    def reset_world(self, seed: int | None = None) -> None:
-        """Begin again, memory wiped: in the world of ``seed``, or (None) of the same seed."""
-        self._commands.put(lambda: self._reset_world(seed))
+    def reset_world(self, seed: int | None = None, overtaken: Told | None = None) -> None:
+        """Begin again, memory wiped: in the world of ``seed``, or (None) of the same seed.
 
-    def save(self) -> None:
+        The same is the one that was asked for last, though that world be overtaken before it is made.
+        """
+        if seed is not None:
+            self._next_seed = seed
+        self._orders.put(self._next_world, "reset_world", overtaken)
+
+    def save(self, overtaken: Told | None = None) -> None:
         """Finish the film so far, which comes to :attr:`films`, and begin the next."""
-        self._commands.put(self._save)
+        self._orders.put(self._save, "save", overtaken)
 
     def watch(self, viewers: int) -> None:
         """Somebody more (1) or fewer (-1) is watching."""
-        self._commands.put(lambda: self._watch(viewers))
+        self._orders.put(lambda: self._watch(viewers))
 
     def do(self, command: Callable[[], object]) -> None:
         """Call something in the game's thread, between two steps; what is seen is shown anew after it."""
-        self._commands.put(command)
+        self._orders.put(command)
 
     def stop(self) -> None:
         """End the session after the step that is being played; the film so far is finished."""
-        self._commands.put(self._end_playing)
+        self._orders.put(self._end_playing)
+
+    @property
+    def waiting(self) -> str | None:
+        """The prompt that was asked and is not in force yet, as while a world is made; None where none is."""
+        return self._next_text
 
     # The thread
 
@@ -161,15 +180,17 @@ class Session:
             self._publish()
             due = time.monotonic()
             while not self._stopping:
-                command = self._next_command(None if self._idle else due - time.monotonic())
-                if command is not None:
-                    command()
+                newest = self._orders.waiting(None if self._idle else due - time.monotonic())
+                # No more than have come by now, so that the game goes on however fast they come.
+                while not self._stopping and (order := self._orders.take(newest)) is not None:
+                    order()
                     self._publish()
-                else:
-                    self._play_step()
-                    now = time.monotonic()
-                    # A late step may be made up for by one early one, no more.
-                    due = max(due + self._period, now - self._period)
+                if self._stopping or self._idle or time.monotonic() < due:
+                    continue
+                self._play_step()
+                now = time.monotonic()
+                # A late step may be made up for by one early one, no more.
+                due = max(due + self._period, now - self._period)
         except BaseException as error:
             self.failure = error
         finally:
@@ -180,14 +201,6 @@ class Session:
     @property
     def _idle(self) -> bool:
         return self._paused or self._obs is None or self._viewers == 0
-
-    def _next_command(self, seconds: float | None) -> Callable[[], object] | None:
-        try:
-            if seconds is not None and seconds <= 0:
-                return self._commands.get_nowait()
-            return self._commands.get(timeout=seconds)
-        except queue.Empty:
-            return None
 
     def _play_step(self) -> None:
         tick = self._decide()
@@ -213,7 +226,8 @@ class Session:
             self._ticks.popleft()
         if done:
             self._recorder.event("episode_ended")
-            self._reset_world(None)
+            self._save()
+            self._reset_world(None, self._episode + 1)
         self._publish()
 
     def _decide(self) -> TickInfo:
@@ -228,6 +242,7 @@ class Session:
             thought = self._agent.thought
         if by != self._by:
             self._recorder.event(f"{by}_plays")
+            self._resumed = time.monotonic()
         self._by = by
         return TickInfo(
             self._tick_number,
@@ -278,8 +293,15 @@ class Session:
     def _ask(self, text: str, came: float) -> None:
         self._prompt = Prompt(text, self._prompt.cond_scale, self._prompt.seed)
         self._goal = self._goal_of(text, self._prompt.seed)
+        if self._next_text == text:
+            self._next_text = None
         self._asked += 1
-        asked = Asked(self._asked, text, self._prompt.cond_scale, came - self._began)
+        remarks = (
+            [remark for remarks_of in self.remarks_of for remark in remarks_of(text, self._goal)]
+            if text
+            else []
+        )
+        asked = Asked(self._asked, text, self._prompt.cond_scale, came - self._began, remarks)
         self.history.append(asked)
         self._unanswered = [(asked, came)]  # one that was replaced before a step was never acted on
         self._news += 1
@@ -304,7 +326,12 @@ class Session:
         self._agent.reset(0)
         self._recorder.event("reset_agent")
 
-    def _reset_world(self, seed: int | None) -> None:
+    def _next_world(self) -> None:
+        seed, self._next_seed = self._next_seed, None
+        self._reset_world(seed)
+
+    def _reset_world(self, seed: int | None, episode: int = 0) -> None:
+        """Begin the ``episode``-th episode of a seed, or (None) of the same one."""
         if seed is not None and seed != self._prompt.seed:
             self._prompt = Prompt(self._prompt.text, self._prompt.cond_scale, seed)
             # The prior is sampled once an episode, by the episode's seed.
@@ -315,8 +342,8 @@ class Session:
             if self._env is None:
                 self._env = self._make_world()
                 check_env(self._env)
-                self._world_name = type(self._env).__name__.removesuffix("Env")
-                self._recorder.note(world=type(self._env).__name__)
+                self._world_name = self._env.name
+                self._recorder.note(world=self._env.name, world_version=self._env.version)
             self._env.seed(self._prompt.seed)
             self._obs, self._info = self._env.reset(), {}
         except Exception as error:
@@ -325,7 +352,9 @@ class Session:
             self._world_failed(error)
             return
         self._recorder.event("reset_world")
-        self._agent.reset(0, torch_stream("actions", self._prompt.seed))
+        # What ended by itself would otherwise be played again, action by action.
+        self._episode = episode
+        self._agent.reset(0, torch_stream("actions", self._prompt.seed, *([episode] if episode else [])))
         for told in self.on_episode:
             told()
         self._show()
@@ -347,7 +376,7 @@ class Session:
         if self._recorder.frames:
             # The film is finished in another thread, and word of it comes back as a command.
             film = self._recorder.finish()
-            film.add_done_callback(lambda done: self._commands.put(lambda: self._saved(done)))
+            film.add_done_callback(lambda done: self._orders.put(lambda: self._saved(done)))
 
     def _saved(self, done: Future[SavedFilm]) -> None:
         error = done.exception()
@@ -380,6 +409,7 @@ class Session:
             self._news,
             AGENT if self.hands is None else HUMAN,
             self._tick,
+            self.history[-1].remarks if self.history else [],
         )
         self.on_change()
 

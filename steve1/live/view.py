@@ -20,6 +20,9 @@ class Asked:
     text: str
     cond_scale: float
     seconds: float  # since the session began
+    remarks: list[str] = field(
+        default_factory=list
+    )  # sentences on what the agent does not read of it as it is meant
     step: int | None = None
     frame: int | None = None
     latency: float | None = None
@@ -42,3 +45,4 @@ class View:
     tick: TickInfo | None = field(
         default=None, repr=False
     )  # the one that led to the picture; None after a reset
+    remarks: list[str] = field(default_factory=list)  # on the prompt, see Asked
