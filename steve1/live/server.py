@@ -165,6 +165,8 @@ class LiveServer:
                 403,
                 "this link has no token of this session; open the one that run_interactive.py printed",
             )
+        if refusal is None and self.ended.is_set():
+            refusal = 503, "the session has ended"
         if refusal is not None:
             return web.Response(status=refusal[0], text=f"{refusal[1]}\n", headers=_SECURITY)
         return await handler(request)

@@ -74,12 +74,11 @@ function connect() {
 async function again() {
   // A socket that fails does not say why; a page does.
   const answer = await fetch(url("./"), { method: "HEAD", cache: "no-store" }).catch(() => null);
-  if (answer === null) { tries += 1; setTimeout(again, Math.min(500 * tries, 5000)); return; }
-  if (answer.status === 403) {
+  if (answer !== null && answer.ok) { connect(); return; }
+  if (answer !== null && answer.status === 403)
     veil("Another session is here now, with a link of its own: open the one that it printed. What you typed is kept.", "gone");
-    return;
-  }
-  connect();
+  tries += 1;
+  setTimeout(again, Math.min(500 * tries, 5000));
 }
 function veil(text, kind) {
   $("veil").textContent = text;
