@@ -8,6 +8,7 @@ position) are not this module's business.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from steve1.mineclip import MineCLIP
 
 __all__ = [
+    "Snapshot",
     "check_finite",
     "dump_pickle",
     "load_mineclip",
@@ -205,8 +207,25 @@ def _tensors_in(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
         yield from _tensors_in(part, f"{name}.{key}" if name else str(key))
 
 
+class Snapshot:
+    """A module's tensors as they are at this moment: copied to the CPU, named without wrappers' prefixes.
+
+    Nothing that becomes of the module later reaches them, so that another thread may save them.
+    """
+
+    def __init__(self, source: nn.Module | Mapping[str, Tensor]) -> None:
+        self.state = _cpu_state(source)
+
+    @functools.cached_property
+    def tensors_hash(self) -> str:
+        """As :func:`tensors_hash`; computed when it is first asked for, and once."""
+        return tensors_hash(self.state)
+
+
 def save_weights(
-    module: nn.Module | Mapping[str, Tensor], path: str | os.PathLike, metadata: dict | None = None
+    module: nn.Module | Mapping[str, Tensor] | Snapshot,
+    path: str | os.PathLike,
+    metadata: dict | None = None,
 ) -> None:
     """Save a plain state dict (CPU, names without wrappers' prefixes) and the JSON beside it.
 
@@ -214,8 +233,8 @@ def save_weights(
     written whole before either takes its place; a kill in between leaves weights without a JSON, never
     weights beside the JSON of others.
     """
-    state = _cpu_state(module)
-    _save(path, state, state, metadata)
+    snapshot = module if isinstance(module, Snapshot) else Snapshot(module)
+    _save(path, snapshot.state, snapshot, metadata)
 
 
 def metadata_path(path: str | os.PathLike) -> Path:
@@ -291,16 +310,16 @@ def load_mineclip(path: str | os.PathLike, config: Mapping | str | os.PathLike |
 
 def save_mineclip(mineclip: MineCLIP, path: str | os.PathLike, metadata: dict | None = None) -> None:
     """Save a MineCLIP in the published file's layout, with a JSON beside it that holds its ``config``."""
-    state = _cpu_state(mineclip)
-    layout = {"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}}
-    _save(path, layout, state, {**(metadata or {}), "config": dict(mineclip.config)})
+    snapshot = Snapshot(mineclip)
+    layout = {"state_dict": {f"model.{name}": tensor for name, tensor in snapshot.state.items()}}
+    _save(path, layout, snapshot, {**(metadata or {}), "config": dict(mineclip.config)})
 
 
-def _save(path: str | os.PathLike, content: Any, state: Mapping[str, Tensor], metadata: dict | None) -> None:
+def _save(path: str | os.PathLike, content: Any, snapshot: Snapshot, metadata: dict | None) -> None:
     path, beside = Path(path), metadata_path(path)
     note = {
         **(metadata or {}),
-        "tensors_hash": tensors_hash(state),
+        "tensors_hash": snapshot.tensors_hash,
         "versions": {
             "steve1": version(),
             "torch": torch.__version__,
@@ -312,13 +331,10 @@ def _save(path: str | os.PathLike, content: Any, state: Mapping[str, Tensor], me
     remove_partials(beside)
     with whole_file(beside) as partial_json:
         partial_json.write_text(json.dumps(note, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        with whole_file(path) as partial:
-            with open(partial, "wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            # From here on only renames are left. The old JSON goes first: it is about the old weights.
-            beside.unlink(missing_ok=True)
+        # Before the renames the old JSON goes: it is about the old weights.
+        forget = functools.partial(beside.unlink, missing_ok=True)
+        with whole_file(path, before=forget) as partial, open(partial, "wb") as file:
+            torch.save(content, file)
 
 
 def _beside(path: str | os.PathLike) -> Path:
@@ -372,8 +388,11 @@ def _state(source: nn.Module | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _cpu_state(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     named = _plain_names(_state(source), "the state dict")
-    # A tensor that is a view would drag its whole storage into the file.
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
+    # A copy of its own for each: a view would drag its whole storage into the file.
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in named.items()
+    }
 
 
 def _plain_names(state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:

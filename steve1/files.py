@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ def _beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; on success it replaces ``path``, on failure it is removed."""
+def whole_file(path: str | os.PathLike, before: Callable[[], object] | None = None) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; on success it replaces ``path``, on failure it is removed.
+
+    ``before`` is called when all is on the disk and only the rename is left.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
@@ -33,6 +36,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
+        if before is not None:
+            before()
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

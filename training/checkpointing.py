@@ -9,10 +9,11 @@ meanwhile is ``training.resuming``'s.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,14 @@ def save_checkpoint(
     progress: Progress,
     memories: Sequence[State | None],
     ema: Ema | None = None,
-) -> None:
-    """Save a checkpoint of the prepared policy and optimizer; called by all processes together.
+) -> Callable[[], None]:
+    """Write a checkpoint of the prepared policy and optimizer; called by all processes together.
 
     ``memories``: what this process's policy remembers, and the start's, where it is held near that. ``ema``: the same
     in all processes.
+
+    Returns what is left to do, for the main process alone, at any time before the next save: to bring the files to the
+    disk and let the folder take its name. Until then the checkpoint is none.
     """
     final = folder / f"checkpoint_{progress.step}"
     partial = folder / f".{final.name}{_PARTIAL}"
@@ -86,15 +90,18 @@ def save_checkpoint(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         (partial / "progress.json").write_text(json.dumps(asdict(progress), indent=2) + "\n")
-        for path in (p for p in partial.rglob("*") if p.is_file()):
-            with open(path, "rb") as written:
-                os.fsync(written.fileno())
-        if final.exists():
-            _remove(final)
-        os.rename(partial, final)
-        for old in checkpoints(folder)[:-KEPT]:
-            _remove(old)
-    accelerator.wait_for_everyone()
+    return functools.partial(_publish, partial, final)
+
+
+def _publish(partial: Path, final: Path) -> None:
+    for path in (p for p in partial.rglob("*") if p.is_file()):
+        with open(path, "rb") as written:
+            os.fsync(written.fileno())
+    if final.exists():
+        _remove(final)
+    os.rename(partial, final)
+    for old in checkpoints(final.parent)[:-KEPT]:
+        _remove(old)
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -6,7 +6,6 @@ import argparse
 import operator
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_map
 
-from steve1.checkpoints import load_model_file, metadata_path, save_weights, tensors_hash
+from steve1.checkpoints import load_model_file, metadata_path, tensors_hash
 from steve1.cli import UserError
 from steve1.vpt.recurrence import State
 from training.augmentation import augment, draw
@@ -26,7 +25,6 @@ from training.checkpointing import (
     load_checkpoint,
     read_progress,
     remove_checkpoints,
-    save_checkpoint,
 )
 from training.ema import Ema
 from training.finiteness import Noted
@@ -38,10 +36,9 @@ from training.opening import (
     fill_features,
     load_policy,
     make_accelerator,
-    metadata,
 )
 from training.policy import make_optimizer, scales_of, set_learning_rate, set_weight_decay
-from training.reporting import Reporter, duration
+from training.reporting import Reporter
 from training.resuming import (
     OFF,
     begin_span,
@@ -50,12 +47,11 @@ from training.resuming import (
     schedule_from_here,
 )
 from training.run_data import RunData
+from training.saving import Saves
 from training.schedule import (
     affordable_items,
     frames_per_step,
     n_validations,
-    short_count,
-    snapshots_passed,
     total_steps,
 )
 from training.staging import on_device
@@ -81,6 +77,7 @@ class Run:
             weights. features: the kept picture features. Each is None where the flags do not ask for it.
         noted: what the steps since the last update came to.
         due: of "validation" and "checkpoint" what waits for the end of the update.
+        saves: what is written, in a thread of its own where that takes long.
         meter: what is counted between two lines of metrics. reporter: where they go.
 
     Raises :class:`~steve1.cli.UserError` for data, weights or a checkpoint that do not fit together.
@@ -98,6 +95,7 @@ class Run:
         self.meter = Meter()
         self.accelerator = make_accelerator(args)
         self.is_main = self.accelerator.is_main_process
+        self.saves = Saves(self)
         self._check_outputs()
 
         self.policy_kwargs, self.pi_head_kwargs = load_model_file(args.in_model)
@@ -126,7 +124,7 @@ class Run:
     def _check_outputs(self) -> None:
         kinds = ("", "_latest", "_best", *(("_ema", "_ema_latest", "_ema_best") if self.args.ema else ()))
         for kind in kinds:
-            metadata_path(self.weights_path(kind))
+            metadata_path(self.saves.path(kind))
         found = checkpoints(self.checkpoint_dir)
         if found and not (self.args.restart_from_checkpoint or self.args.reset_checkpoint_dir):
             raise UserError(
@@ -222,6 +220,7 @@ class Run:
         begin = progress.batches, progress.piece
         if progress.piece == args.T // args.trunc_t:
             begin = progress.batches + 1, 0
+        self.saves.wait()  # the loader's workers fork from this process
         with closing(self.data.train_batches(begin[0] * self.global_batch)) as batches:
             for number, piece, batch in on_device(self._cut(batches, *begin), self.accelerator.device):
                 progress.batches, progress.piece = number, piece
@@ -272,7 +271,7 @@ class Run:
             self.progress.step + 1,
             grad_norm,
             skips=self.accelerator.scaler is not None,
-            remedy=f"the last good weights are {self.weights_path('_latest')} and the checkpoint in "
+            remedy=f"the last good weights are {self.saves.path('_latest')} and the checkpoint in "
             f"{self.checkpoint_dir}; lower --learning_rate, or use bf16 in place of fp16",
         )
 
@@ -307,6 +306,9 @@ class Run:
         if self.data.validation is None:
             return
         progress = self.progress
+        if self.args.num_workers:  # which fork
+            with self.meter.pausing():
+                self.saves.wait()
         self.reporter.say(f"Running validation at step {progress.step}...")
         with self.meter.validating():
             losses = self._losses()
@@ -317,7 +319,7 @@ class Run:
             self.last_validation = progress.step
             self.reporter.validation(progress.step, losses, self.frames)
             if self.args.save_each_val:
-                self.save_weights(f"_step_{progress.step}")
+                self.saves.weights(f"_step_{progress.step}")
             deciding = TAGS["right"] + (f"/{self.args.best_by}" if self.args.best_by else "")
             self._compare_with_best(losses[deciding])
             if self.ema is not None:
@@ -334,7 +336,7 @@ class Run:
             progress.validations_since_best = 0
             if progress.step:
                 say(f"New best validation loss: {loss:.3f}, saving best val model weights...")
-            self.save_weights("_best")  # the start's too: what comes after has to be better than that
+            self.saves.weights("_best")  # the start's too: what comes after has to be better than that
             return
         progress.validations_since_best += 1
         if self._stopped_early():
@@ -347,47 +349,7 @@ class Run:
         progress = self.progress
         if progress.best_ema_loss is None or loss < progress.best_ema_loss:
             progress.best_ema_loss, progress.best_ema_step = loss, progress.step
-            self._save_average("_best")
-
-    # ---- what is written ----
-
-    def save_snapshots(self) -> None:
-        """Keep the weights where the last update passed a multiple of ``--snapshot_every_n_frames``."""
-        before = self.frames - self.frames_per_step * self.args.gradient_accumulation_steps
-        for frames in snapshots_passed(before, self.frames, self.args.snapshot_every_n_frames):
-            self.save_weights(f"_snapshot_{short_count(frames)}")
-
-    def checkpoint(self) -> None:
-        """Save all that going on needs, and ``_latest``."""
-        began = time.perf_counter()
-        with self.meter.pausing():
-            memories = [self.memory, *([self.start.memory] if self.start is not None else [])]
-            save_checkpoint(self.accelerator, self.checkpoint_dir, self.progress, memories, self.ema)
-            self.save_weights("_latest")
-        took = duration(time.perf_counter() - began)
-        self.reporter.say(f"Saved the checkpoint of step {self.progress.step} in {took}")
-
-    def weights_path(self, kind: str) -> Path:
-        """``OUTkind.weights``."""
-        return self.out.with_name(f"{self.out.stem}{kind}.weights")
-
-    def save_weights(self, kind: str) -> None:
-        """Write ``OUTkind.weights`` and its JSON, and those of the average; called by all processes together."""
-        self._save(kind, {})
-        if kind != "_best":  # the best average is of another step
-            self._save_average(kind)
-
-    def _save_average(self, kind: str) -> None:
-        """Write ``OUT_emakind.weights``, where there is an average."""
-        if self.ema is not None:
-            with self.ema.in_place():
-                self._save(f"_ema{kind}", {"average": {"decay": self.ema.decay, "updates": self.ema.updates}})
-
-    def _save(self, kind: str, more: dict[str, Any]) -> None:
-        state = self.accelerator.get_state_dict(self.policy)
-        if self.is_main:
-            save_weights(state, self.weights_path(kind), {**metadata(self), **more})
-        self.accelerator.wait_for_everyone()
+            self.saves.average("_best")
 
     # ---- how it ends ----
 
@@ -396,14 +358,15 @@ class Run:
         progress = self.progress
         if self.last_validation != progress.step:
             self.validate()
-        self.checkpoint()
-        self.save_weights("")
+        self.saves.checkpoint()
+        self.saves.weights("")
+        self.saves.finish()
         best = ""
         if progress.best_val_loss is not None:
             best = f", best validation loss {progress.best_val_loss:.3f} at step {progress.best_step}"
             if progress.best_step == 0:
                 best += (
-                    f", its start: no validation was better, so {self.weights_path('_best')} holds the weights that it "
+                    f", its start: no validation was better, so {self.saves.path('_best')} holds the weights that it "
                     "began with"
                 )
         if progress.best_ema_loss is not None:
@@ -425,11 +388,13 @@ class Run:
             )
         self.reporter.say(f"{self.out} is trained: {self.frames:_} frames; {how}")
         if not self.out.exists():
-            self.save_weights("")
+            self.saves.weights("")
+            self.saves.finish()
         self.reporter.close()
 
     def leave(self, number: int | None) -> None:
-        """End the process because of a signal; a checkpoint has been saved."""
+        """End the process because of a signal, when the checkpoint that was saved is whole."""
+        self.saves.finish()
         name = signal.Signals(number).name if number else "a signal to another process"
         self.reporter.say(f"Stopped by {name} at step {self.progress.step}; run the same command to go on")
         self.reporter.close()

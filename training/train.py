@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise SystemExit(1) from None
         raise
     try:
-        with explained():
+        with explained(), run.saves:
             train(run)
     except torch.OutOfMemoryError as error:
         raise UserError(
@@ -70,7 +70,7 @@ def train(run: Run) -> None:
     run.meter.start()
     if run.progress.step == 0:
         run.validate()
-    with StopRequest() as stop:
+    with StopRequest() as stop, run.saves:  # signals wait for what is being saved, whatever ends the loop
         loop(run, stop)
     run.end()
 
@@ -132,11 +132,12 @@ def between_updates(run: Run, stop: StopRequest) -> None:
     """What waits until no gradients are gathered: validation, snapshots, checkpoints, leaving."""
     if "validation" in run.due:
         run.validate()
-    run.save_snapshots()
+    run.saves.snapshots()
     stopping = run.anywhere(stop.signal is not None)
     if stopping or "checkpoint" in run.due:
-        run.checkpoint()
+        run.saves.checkpoint()
     run.due.clear()
+    run.saves.moved_on()
     if stopping:
         run.leave(stop.signal)
 

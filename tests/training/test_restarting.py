@@ -12,7 +12,7 @@ import pytest
 from conftest import assert_equal_weights
 from safetensors.torch import load_file, save_file
 
-from training import run, train
+from training import saving, train
 from training.checkpointing import checkpoints, read_progress
 from training.reporting import read_metrics
 
@@ -81,22 +81,19 @@ def test_stopped_by_a_signal_it_ends_like_an_unbroken_run(
 
 # A process that counts what it does to files below a folder, and kills itself at the nth such thing.
 KILLED = """
-import os, signal, sys
+import itertools, os, signal, sys
 below, at = sys.argv[1], int(sys.argv[2])
+counting = itertools.count(1)  # saves are ended in a thread, which counts too
 sys.argv = ["train.py", *sys.argv[3:]]
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
-count = 0
 def hook(event, args):
-    global count
     if event in EVENTS and isinstance(args[0], (str, bytes)) and below in os.fsdecode(args[0]):
-        count += 1
-        if count == at:
+        if next(counting) == at:
             os.kill(os.getpid(), signal.SIGKILL)
 import torch, accelerate, training.run
 sys.addaudithook(hook)
 from training import train
 train.main(sys.argv[1:])
-print("COUNT", count)
 """
 
 
@@ -127,17 +124,17 @@ def test_killed_while_files_are_written_it_goes_on_from_the_last_whole_checkpoin
 
 def test_killed_inside_a_checkpoint_the_one_before_is_used(flags, unbroken, tmp_path, monkeypatch, capsys):
     flags = [*flags, "--augment"]
-    original = run.save_checkpoint
+    original = saving.save_checkpoint
 
     def dying(accelerator, folder, progress, memories, ema):
         if progress.step == 20:
             (folder / ".checkpoint_20.partial").mkdir()
             (folder / ".checkpoint_20.partial" / "model.safetensors").write_bytes(b"half")
             raise MemoryError("as if killed")
-        original(accelerator, folder, progress, memories, ema)
+        return original(accelerator, folder, progress, memories, ema)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "save_checkpoint", dying)
+        patch.setattr(saving, "save_checkpoint", dying)
         with pytest.raises(MemoryError):
             train.main(flags)
     train.main(flags)

@@ -10,7 +10,7 @@ from conftest import assert_equal_weights
 
 from steve1.checkpoints import load_model_file, load_weights, read_metadata, read_state_dict
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
-from training import run, train
+from training import run, saving, train
 from training.policy import parameter_groups
 from training.reporting import read_metrics
 from training.schedule import Schedule
@@ -276,7 +276,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_checkpoint(flags, tmp_pa
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device", str(tmp_path / "ck" / "checkpoint_10"))
 
-    monkeypatch.setattr(run, "save_checkpoint", full)
+    monkeypatch.setattr(saving, "save_checkpoint", full)
     with pytest.raises(SystemExit) as stopped:
         train.main(flags)
     assert stopped.value.code == 1
