@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from steve1.cli import UserError
 from steve1.config import FIRST_EMBED, MINECLIP_CONFIG
-from steve1.mineclip import FrameEmbedder, MineCLIP, embed_frames
+from steve1.mineclip import FrameEmbedder, MineCLIP, embed, embed_frames
 from steve1.mineclip.tokenizer import END, START, misread, tokenize
 
 TINY = {
@@ -186,6 +186,37 @@ def test_embed_frames_equals_encoding_every_window(mineclip, batch_size):
     assert embeds.shape == (41, 32)
     assert np.isnan(embeds[:FIRST_EMBED]).all()
     assert_close(embeds[FIRST_EMBED:], whole_windows(mineclip, pictures), 1e-5)
+
+
+def cosines(a, b):
+    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_in_bf16_as_on_a_gpu_embeddings_keep_their_direction(mineclip, monkeypatch, deep):
+    """The recorded weights, and twelve layers of random ones: on a CPU, whose autocast rounds where a GPU's does."""
+    if deep:
+        torch.manual_seed(0)
+        mineclip = MineCLIP({**TINY, "vision_layers": 12, "patch_size": 8}).eval()
+    pictures = frames(24)
+    plain = embed_frames(mineclip, pictures)
+    # A recording's frames look alike, and what tells their embeddings apart has to be kept too.
+    assert cosines(plain[15:-1], plain[16:]).max() > 0.9
+    monkeypatch.setattr(embed, "takes_bf16", lambda device: True)
+    precision = torch.get_float32_matmul_precision()
+    half = embed_frames(mineclip, pictures)
+    assert torch.get_float32_matmul_precision() == precision
+    assert half.dtype == np.float32
+    assert not np.array_equal(half[15:], plain[15:])
+    assert cosines(half[15:], plain[15:]).min() > 0.999
+    assert np.isnan(half[:15]).all()
+
+
+def test_on_a_cpu_and_on_old_cards_embeddings_are_float32(monkeypatch):
+    for capability, bf16 in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert embed.takes_bf16(torch.device("cuda")) is bf16
+        assert not embed.takes_bf16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("count", [0, 1, 15])
