@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from steve1.bench import Quickstart, program, run_all
 from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
 from steve1.files import write_json, write_text
-from steve1.programs import Program, run_programs
 
-ROOT = Path(__file__).resolve().parents[1]
 NEW = "leaves"
 CHOOSING, JUDGING = 4_000_000, 5_000_000  # first worlds
 Figures = dict[str, float]  # behaviour -> mean of its own measure over worlds
@@ -113,26 +112,14 @@ class Bench:
     """The stages; each goes on where it was stopped, by the programs' own means."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.old, self.out = args, args.quickstart, args.output_dir
-        weights = self.old / "weights"
-        self.start, self.prior = weights / "steve1" / "small.weights", weights / "steve1" / "small_prior.pt"
-        self.mineclip = weights / "mineclip" / "small.pth"
-        self.model = ROOT / "configs" / "quickstart_policy.json"
-        self.old_episodes, self.new_episodes = self.old / "dataset_contractor", self.out / "dataset_leaves"
+        self.args, self.quick, self.out = args, Quickstart(args.quickstart), args.output_dir
+        self.start, self.old_episodes = self.quick.policy, self.quick.episodes
+        self.mineclip, self.new_episodes = self.quick.mineclip, self.out / "dataset_leaves"
         self.goal = self.out / "goals" / f"{NEW}.pkl"
-        missing = [p for p in (self.start, self.prior, self.mineclip, self.old_episodes) if not p.exists()]
-        if missing:
-            raise UserError(f"{missing[0]} is missing; run ./quickstart.sh to its end first")
 
     def run(self, script: str, *flags: object) -> None:
         """One of the repository's programs, in a process of its own; what it says goes to programs.log."""
-        log = self.out / "programs.log"
-        env = {"STEVE1_DATA_ROOT": str(self.out), "ACCELERATE_USE_CPU": "true"}
-        command = [sys.executable, ROOT / script, *flags]
-        for done in run_programs([Program(script, command, log, env, ROOT)]):
-            if done.code:
-                raise UserError(f"{script} ended with {done.code}: see the end of {log}")
-            print(f"    {script}: {done.seconds:.0f} s", flush=True)
+        run_all([program(script, *flags, data_root=self.out)])
 
     def make_data(self) -> None:
         """Recordings of the new behaviour, as episodes; two samplings; the visual goal."""
@@ -188,7 +175,16 @@ class Bench:
             return weights
         args = self.args
         usual = [
-            *("--in_model", self.model, "--in_weights", self.start, "--out_weights", weights, "--seed", seed),
+            *(
+                "--in_model",
+                self.quick.model,
+                "--in_weights",
+                self.start,
+                "--out_weights",
+                weights,
+                "--seed",
+                seed,
+            ),
             *("--sampling_dir", self.out / "samplings", "--T", 64, "--trunc_t", 32, "--batch_size", 4),
             *("--gradient_accumulation_steps", 1, "--num_workers", 1, "--learning_rate", args.learning_rate),
             *("--weight_decay", 0.01, "--warmup_frames", args.n_frames // 10, "--n_frames", args.n_frames),
@@ -255,8 +251,8 @@ class Bench:
         print(f"{name} plays", flush=True)
         self.run(
             "run_agent.py",
-            *("--env", "blockworld", "--in_model", self.model, "--in_weights", weights, "--device", "cpu"),
-            *("--mineclip_weights", self.mineclip, "--prior_weights", self.prior),
+            *self.quick.playing_flags(),
+            *("--in_weights", weights),
             *("--behaviours", ",".join(args.behaviours), "--visual_prompt", self.goal),
             *("--cond_scale", args.cond_scale, "--seed", first_world, "--num_seeds", args.worlds),
             *("--gameplay_length", args.frames_played, "--num_envs", 16, "--processes", 2, "--no_films"),
@@ -289,33 +285,24 @@ def summary(cells: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, list[
 
     Columns: ``kept`` (:func:`kept`), and the behaviours, the new one first.
     """
+    from steve1.judging.training_seeds import as_list, t_interval
+
     start = cells["start"][0]
     rows: dict[str, dict[str, list[float | None]]] = {}
     for name, runs in cells.items():
         columns = {NEW: [run[NEW] for run in runs], "kept": [kept(run, start) for run in runs]}
         columns |= {old: [run[old] for run in runs] for old in start if old != NEW}
-        rows[name] = {column: _mean_and_bounds(values) for column, values in columns.items()}
+        rows[name] = {column: as_list(t_interval(values)) for column, values in columns.items()}
     return rows
-
-
-def _mean_and_bounds(values: Sequence[float]) -> list[float | None]:
-    from scipy.stats import t
-
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n < 2:
-        return [mean, None, None]
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
-    return [mean, mean - half, mean + half]
 
 
 def table(rows: Mapping[str, Mapping[str, Sequence[float | None]]]) -> str:
     """The rows as a Markdown table: mean [95 % interval]."""
+    from steve1.judging.tables import spread
+    from steve1.judging.verdicts import Interval
 
-    def cell(figures: Sequence[float | None]) -> str:
-        mean, low, high = figures
-        return f"{mean:.3g}" + ("" if low is None or high is None else f" [{low:.3g}, {high:.3g}]")
+    def cell(figures: Sequence[Any]) -> str:
+        return spread(Interval(*figures, n=0))
 
     columns = list(next(iter(rows.values())))
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]

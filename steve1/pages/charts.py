@@ -185,6 +185,60 @@ def columns(
         return drawn("; ".join(tops))
 
 
+@dataclass(frozen=True)
+class Heat:
+    """A table of shares as colours. ``texts``: what stands in the cells. ``framed``: (row, column) to point out."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    shares: Sequence[Sequence[float]]
+    texts: Sequence[Sequence[str]]
+    framed: Sequence[tuple[int, int]]
+
+
+def heat(table: Heat) -> Markup:
+    """The table, a row below the other, from white (0) to the first of COLOURS (1)."""
+    with _axes(30 * len(table.rows) + 80) as (axes, drawn):
+        _draw_heat(axes, table)
+        lines = zip(table.rows, table.texts, strict=True)
+        pairs = [(row, zip(table.columns, texts, strict=True)) for row, texts in lines]
+        return drawn("; ".join(f"{row}: " + ", ".join(map(" ".join, cells)) for row, cells in pairs))
+
+
+def heat_png(table: Heat) -> bytes:
+    """The same as a PNG on white, for where no page is."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings = {"font.size": 11, "text.parse_math": False, "figure.constrained_layout.use": True}
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings}):
+        figure = Figure(figsize=(1.15 * len(table.columns) + 3, 0.42 * len(table.rows) + 1.1))
+        _draw_heat(figure.add_subplot(), table)
+        written = io.BytesIO()
+        figure.savefig(written, format="png", dpi=110, metadata={"Software": None})
+        return written.getvalue()
+
+
+def _draw_heat(axes: Axes, table: Heat) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    colours = LinearSegmentedColormap.from_list("heat", ["#ffffff", COLOURS[0]])
+    axes.pcolormesh(table.shares, cmap=colours, vmin=0, vmax=1, edgecolors="#cccccc", linewidth=0.5)
+    for i, texts in enumerate(table.texts):
+        for j, text in enumerate(texts):
+            ink = "#ffffff" if table.shares[i][j] > 0.6 else "#111111"
+            axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=ink)
+    for i, j in table.framed:
+        axes.add_patch(Rectangle((j, i), 1, 1, fill=False, edgecolor=COLOURS[1], linewidth=2.5))
+    axes.set_xticks([j + 0.5 for j in range(len(table.columns))], table.columns)
+    axes.set_yticks([i + 0.5 for i in range(len(table.rows))], table.rows)
+    axes.invert_yaxis()
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
 @contextmanager
 def _axes(height: float) -> Iterator[tuple[Axes, Any]]:
     """Axes of a new drawing, and what ends it: called with the text in its place it gives the SVG."""
