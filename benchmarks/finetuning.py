@@ -299,10 +299,10 @@ def summary(cells: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, list[
 def table(rows: Mapping[str, Mapping[str, Sequence[float | None]]]) -> str:
     """The rows as a Markdown table: mean [95 % interval]."""
     from steve1.judging.tables import spread
-    from steve1.judging.verdicts import Interval
+    from steve1.judging.training_seeds import from_list
 
     def cell(figures: Sequence[Any]) -> str:
-        return spread(Interval(*figures, n=0))
+        return spread(from_list(figures))
 
     columns = list(next(iter(rows.values())))
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]

@@ -68,19 +68,24 @@ def films_of(folder: Path) -> list[PlayedEpisode]:
     ]
 
 
-def write_pictures(content: dict, films: Sequence[PlayedEpisode], folder: Path) -> None:
-    """The heat map, and a strip a film."""
+def write_pictures(content: dict, films: Sequence[PlayedEpisode], folder: Path) -> dict[str, str]:
+    """Make the heat map and a strip a film; the files' names, the heat map's first, with what each shows."""
     from data.video import decode
     from steve1.judging.claims_page import film_caption, matrix_heat
     from steve1.pages.charts import heat_png
 
-    pictures = {"heat": heat_png(matrix_heat(content))}
+    pictures = {
+        "miniature_heat.png": ("What each sentence does, by each measure", heat_png(matrix_heat(content)))
+    }
     for film in films:
         assert film.film is not None
-        pictures[film.about["behaviour"]] = strip(list(decode(film.film)), film_caption(film))
-    for name, picture in pictures.items():
-        with whole_file(folder / f"miniature_{name}.png") as partial:
+        caption = film_caption(film)
+        picture = strip(list(decode(film.film)), caption)
+        pictures[f"miniature_{film.about['behaviour']}.png"] = (caption, picture)
+    for name, (_, picture) in pictures.items():
+        with whole_file(folder / name) as partial:
             partial.write_bytes(picture)
+    return {name: what for name, (what, _) in pictures.items()}
 
 
 @entry_point
@@ -102,19 +107,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     report_all(not_there(args, "output_dir", "docs_dir", folder=True))
-    figures = args.output_dir / "miniature.json"
-    if not figures.exists():
-        raise UserError(f"{figures} is missing; run benchmarks/miniature.py to its end first")
+    source = args.output_dir / "miniature.json"
+    if not source.exists():
+        raise UserError(f"{source} is missing; run benchmarks/miniature.py to its end first")
 
     from steve1.judging.claims_page import markdown, write_page
 
-    content, films = read_object(figures), films_of(args.output_dir / "films")
+    content, films = read_object(source), films_of(args.output_dir / "films")
     write_text(args.output_dir / "miniature.md", markdown(content))
     write_page(args.output_dir / "miniature.html", content, films)
     if args.write_docs:
         page = args.docs_dir / "miniature.md"
-        write_text(page, filled(page.read_text(encoding="utf-8"), markdown(content), page))
-        write_pictures(content, films, args.docs_dir / "pictures")
+        names = write_pictures(content, films, args.docs_dir / "pictures")
+        shown = [f"![{what}](pictures/{name})" for name, what in names.items()]
+        figures = "\n\n".join([shown[0], markdown(content).strip(), *shown[1:]])
+        write_text(page, filled(page.read_text(encoding="utf-8"), figures, page))
 
 
 if __name__ == "__main__":

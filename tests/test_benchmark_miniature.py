@@ -244,7 +244,8 @@ def test_from_the_quickstart_to_figures_page_and_docs(quickstart, tmp_path, prog
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "stale" not in text
-    assert text.count((out / "miniature.md").read_text()) == 1
+    assert text.count((out / "miniature.md").read_text().strip()) == 1
+    assert text.count("![“go swimming”: in water 0.9") == 1
     pictures = {path.name for path in (docs / "pictures").iterdir()}
     assert pictures == {f"miniature_{name}.png" for name in ("heat", *NAMES)}
 

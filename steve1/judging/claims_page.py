@@ -11,7 +11,7 @@ from typing import Any
 
 from steve1.files import write_text
 from steve1.judging.tables import RULE, guidance, spread
-from steve1.judging.verdicts import Interval
+from steve1.judging.training_seeds import from_list
 from steve1.pages import charts
 from steve1.pages.render import data_uri, page
 from steve1.playing.episode import PlayedEpisode
@@ -24,7 +24,7 @@ Table = list[list[str]]  # the first line holds the columns' names
 
 def span(figures: Sequence[Any]) -> str:
     """``mean [low, high]`` of what JSON keeps as a list."""
-    return spread(Interval(*figures, n=0))
+    return spread(from_list(figures))
 
 
 def matrix_heat(content: Mapping[str, Any]) -> charts.Heat:

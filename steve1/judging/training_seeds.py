@@ -154,3 +154,9 @@ def told_apart(difference: Interval) -> str:
 def as_list(span: Interval) -> list[Any]:
     """``[mean, low, high]``, as JSON keeps it."""
     return [span.mean, span.low, span.high]
+
+
+def from_list(figures: Sequence[Any]) -> Interval:
+    """What :func:`as_list` made, back; how many values it was of is not kept, and is 0."""
+    mean, low, high = figures
+    return Interval(mean, low, high, 0)
