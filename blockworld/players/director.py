@@ -17,8 +17,8 @@ from blockworld.players.behaviour import Action, action, towards
 from blockworld.players.behaviours import PLAYERS, hover, unknown
 from blockworld.players.wordings import USUAL
 
-# How often each behaviour comes in a round: more often where arriving is the hard part of it.
-DECK = ("sky", "dig", "tree", "tree", "tree", "seeds", "explore", "swim", "swim", "inventory")
+# How often each behaviour comes in a round; chopping takes long, so it needs more showing.
+DECK = ("sky", "dig", "tree", "tree", "seeds", "explore", "swim", "inventory")
 _ACCIDENTS = 0.25  # how often the inventory opens by itself for one turn of the head
 
 
