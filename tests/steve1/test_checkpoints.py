@@ -12,6 +12,7 @@ from torch import nn
 
 from steve1 import checkpoints
 from steve1.checkpoints import (
+    check_finite,
     load_mineclip,
     load_model_file,
     load_weights,
@@ -208,6 +209,22 @@ def test_other_contents_are_explained(tmp_path, content, words):
     torch.save(content, tmp_path / "x.pt")
     with pytest.raises(UserError, match=words):
         read_state_dict(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.complex64]
+)
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
+def test_one_number_that_is_none_is_found_anywhere(dtype, wrong):
+    tensors = {"whole": torch.arange(3), "none": torch.empty(0), "a": [torch.zeros(5, 7, dtype=dtype)]}
+    tensors["a"][0].view(-1)[0] = torch.finfo(torch.float16).max
+    tensors["a"][0].view(-1)[1] = torch.finfo(torch.float16).min
+    check_finite(tensors, "f")
+    for place in (0, 17, 34):
+        held = tensors["a"][0].clone()
+        held.view(-1)[place] = wrong
+        with pytest.raises(UserError, match=r"f holds NaN or inf in 1 of its tensors \(a.0\)"):
+            check_finite({**tensors, "a": [held]}, "f")
 
 
 # ---- writing weights
