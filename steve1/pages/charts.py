@@ -198,20 +198,24 @@ class Heat:
 
 def heat(table: Heat) -> Markup:
     """The table, a row below the other, from white (0) to the first of COLOURS (1)."""
-    with _axes(30 * len(table.rows) + 80) as (axes, drawn):
+    with _axes(30 * len(table.rows) + 80, 105 * len(table.columns) + 100) as (axes, drawn):
         _draw_heat(axes, table)
-        lines = zip(table.rows, table.texts, strict=True)
-        pairs = [(row, zip(table.columns, texts, strict=True)) for row, texts in lines]
-        return drawn("; ".join(f"{row}: " + ", ".join(map(" ".join, cells)) for row, cells in pairs))
+        names = [name.replace("\n", " ") for name in table.columns]
+        cells = [[f"{name} {text}" for name, text in zip(names, texts, strict=True)] for texts in table.texts]
+        said = [f"{row}: {', '.join(line)}" for row, line in zip(table.rows, cells, strict=True)]
+        return drawn("; ".join(said))
 
 
 def heat_png(table: Heat) -> bytes:
     """The same as a PNG on white, for where no page is."""
+    import warnings
+
     import matplotlib
     from matplotlib.figure import Figure
 
     settings = {"font.size": 11, "text.parse_math": False, "figure.constrained_layout.use": True}
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings}):
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(1.15 * len(table.columns) + 3, 0.42 * len(table.rows) + 1.1))
         _draw_heat(figure.add_subplot(), table)
         written = io.BytesIO()
@@ -240,7 +244,7 @@ def _draw_heat(axes: Axes, table: Heat) -> None:
 
 
 @contextmanager
-def _axes(height: float) -> Iterator[tuple[Axes, Any]]:
+def _axes(height: float, width: float = _WIDTH) -> Iterator[tuple[Axes, Any]]:
     """Axes of a new drawing, and what ends it: called with the text in its place it gives the SVG."""
     import warnings
 
@@ -264,7 +268,7 @@ def _axes(height: float) -> Iterator[tuple[Axes, Any]]:
     }
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **settings}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the reader's own fonts draw the letters
-        figure = Figure(figsize=(_WIDTH / 72, height / 72))
+        figure = Figure(figsize=(width / 72, height / 72))
 
         def drawn(alt: str) -> Markup:
             written = io.StringIO()

@@ -5,9 +5,24 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from steve1.pages.charts import COLOURS, Curve, Row, bars, columns, curves, intervals, sweep
+from steve1.pages.charts import (
+    COLOURS,
+    Curve,
+    Heat,
+    Row,
+    bars,
+    columns,
+    curves,
+    heat,
+    heat_png,
+    intervals,
+    sweep,
+)
 
 NASTY = '<b>$x$ & "y" 挖掘'
+TABLE = Heat(
+    ["sky", NASTY], ["up\n(share)", "dug"], [[1.0, 0.2], [0.0, 1.0]], [["0.9", "1"], ["0", "5"]], [(0, 0)]
+)
 CHARTS = {
     "intervals": lambda: intervals(
         [Row(NASTY, 0, 1.0, 0.5, 1.5, [0.5, 1.5]), Row("b", 1, -2.0, None, None, [-2.0])], "blocks"
@@ -31,6 +46,7 @@ CHARTS = {
     "bars": lambda: bars([("attack", 0.25), (NASTY, 0.0)]),
     "no bars": lambda: bars([]),
     "columns": lambda: columns([0, 1, 2], {"episodes": [3, 1]}, "frames"),
+    "heat": lambda: heat(TABLE),
     "one column": lambda: columns([39.5, 40.5], {"episodes": [2]}, "frames"),
     "shares": lambda: columns([0, 1, 2], {"a": [0.9, 0.1], "b": [0.0, 0.0]}, "", True, ["no", "yes"]),
 }
@@ -96,3 +112,10 @@ def test_marks_stay_in_the_drawing():
         width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
         spots = re.findall(r'<use [^>]*x="(-?[\d.]+)" y="(-?[\d.]+)"', svg)
         assert all(0 <= float(x) <= width and 0 <= float(y) <= height for x, y in spots)
+
+
+def test_a_heat_map_says_every_cell_in_words_and_is_a_picture_too():
+    svg = str(heat(TABLE))
+    assert "sky: up (share) 0.9, dug 1; " in svg
+    assert heat_png(TABLE) == heat_png(TABLE)
+    assert heat_png(TABLE).startswith(b"\x89PNG")
