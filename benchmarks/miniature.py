@@ -82,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         help="frames that each policy is trained on (default: as the quickstart's)",
     )
     training.add_argument(
-        "--arms_frames", type=count, default=80_000, help="frames of each run of an arm (default 80k)"
+        "--arms_frames",
+        type=count,
+        default=80_000,
+        help="frames of each run of an arm; 0: no arms (default 80k)",
     )
     playing = parser.add_argument_group("playing")
     playing.add_argument(
@@ -108,9 +111,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    sizes = ("training_seeds", "n_frames", "arms_frames", "frames_played", "worlds", "setting_worlds")
+    sizes = ("training_seeds", "n_frames", "frames_played", "worlds", "setting_worlds")
     problems = out_of_range(args, *sizes, "processes", least=1)
-    problems += out_of_range(args, "cond_scale", least=0)
+    problems += out_of_range(args, "arms_frames", "cond_scale", least=0)
     if args.setting_worlds > args.worlds:
         problems.append(
             f"--setting_worlds {args.setting_worlds} is above --worlds {args.worlds}, the first of which they are"
@@ -146,7 +149,9 @@ class Bench:
         self.recipe = self.quick.recipe()
         self.n_frames = args.n_frames or self.recipe["n_frames"]
         self.scale = self.quick.guidance() if args.cond_scale is None else args.cond_scale
-        decided = {"n_frames": self.n_frames, "arms_frames": args.arms_frames, "recipe": self.recipe}
+        decided = {"n_frames": self.n_frames, "recipe": self.recipe}
+        if args.arms_frames:
+            decided["arms_frames"] = args.arms_frames
         keep_settings(self.out, {**decided, "quickstart_policy": self.quick.policy_hash()})
 
     def run(self, stage: str, programs: Sequence[Program]) -> None:
@@ -162,12 +167,13 @@ class Bench:
         seeds = range(self.args.training_seeds)
         trained = [seed for seed in seeds if seed or self.n_frames != self.recipe["n_frames"]]
         runs = [("policy", seed, self.n_frames, self._data(self.quick.sampling)) for seed in trained]
-        quarter = self._quarter()
-        arms = {
-            FULL: self._data(self.quick.sampling),
-            QUARTER: self._data(quarter, self.out / "samplings"),
-            BOUNDARIES: [*self._data(self.quick.sampling), *self._boundaries()],
-        }
+        arms = {}
+        if self.args.arms_frames:
+            arms = {
+                FULL: self._data(self.quick.sampling),
+                QUARTER: self._data(self._quarter(), self.out / "samplings"),
+                BOUNDARIES: [*self._data(self.quick.sampling), *self._boundaries()],
+            }
         runs += [(arm, seed, self.args.arms_frames, data) for seed in seeds for arm, data in arms.items()]
         self.run("training", [self._training(*run) for run in runs if not self._weights(*run[:2]).exists()])
         policies = [self._weights("policy", seed) if seed in trained else self.quick.policy for seed in seeds]
@@ -394,9 +400,10 @@ class Bench:
         """Seconds that the whole takes on two quiet cores, from rates measured there; what is made is not left out."""
         seeds, frames = self.args.training_seeds, self.args.frames_played
         trained = (seeds - 1) * self.n_frames + 3 * seeds * self.args.arms_frames
-        settings = [*self.settings(), *[self.arm_setting()] * 3]
+        arms = 3 if self.args.arms_frames else 0
+        settings = [*self.settings(), *[self.arm_setting()] * arms]
         played = seeds * sum(one.episodes * one.worlds for one in settings) * frames
-        programs = (seeds - 1) + 3 * seeds + seeds * len(settings)
+        programs = (seeds - 1) + arms * seeds + seeds * len(settings)
         return (trained * TRAINING_S + played * PLAYING_S + programs * STARTING_S) / 2
 
     def choose(self) -> None:

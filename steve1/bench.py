@@ -120,12 +120,12 @@ def keep_settings(folder: Path, decided: Mapping[str, Any]) -> None:
     path = folder / "settings.json"
     wanted = json.loads(json.dumps(decided))
     found = read_object(path) if path.exists() else wanted
-    differing = [name for name in wanted if found.get(name) != wanted[name]]
+    differing = [name for name in wanted if found.get(name, wanted[name]) != wanted[name]]
     if differing:
         raise UserError(
             f"{folder} holds runs of another {' and '.join(differing)}; give another --output_dir, or remove this one"
         )
-    write_json(path, wanted)
+    write_json(path, {**found, **wanted})
 
 
 def note_times(path: Path, stage: str, seconds: Mapping[str, float]) -> None:
