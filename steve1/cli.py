@@ -194,7 +194,13 @@ def _signals_interrupt() -> Iterator[None]:
     that end those that they started ask twice.
     """
 
+    installed_in = os.getpid()
+
     def answer(number: int, _frame: Any) -> None:
+        if os.getpid() != installed_in:  # a fork (a data loader's worker) ends as it always did
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         handled = sys.exc_info()[1]
         while handled is not None:
             if isinstance(handled, KeyboardInterrupt):

@@ -95,6 +95,11 @@ def test_a_hang_up_that_is_ignored_and_a_signal_that_is_handled_stay_so():
     assert ended_by(signal.SIGTERM, "ask()", handled) == (0, "handled\n", "")
 
 
+def test_a_fork_ends_as_any_process():
+    body = "child = os.fork()\nif not child:\n    ask()\n    os._exit(7)\nprint(os.waitpid(child, 0)[1])"
+    assert ended_by(signal.SIGTERM, body) == (0, f"{int(signal.SIGTERM)}\n", "")
+
+
 def test_the_signals_are_given_back():
     before = signal.getsignal(signal.SIGTERM)
     entry_point(lambda argv: None)()
