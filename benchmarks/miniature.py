@@ -82,10 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         help="frames that each policy is trained on (default: as the quickstart's)",
     )
     training.add_argument(
-        "--arms_frames",
-        type=count,
-        default=80_000,
-        help="frames of each run of an arm; 0: no arms (default 80k)",
+        "--arms_frames", type=count, default=80_000, help="frames of an arm's run; 0: no arms (default 80k)"
     )
     playing = parser.add_argument_group("playing")
     playing.add_argument(
@@ -150,8 +147,7 @@ class Bench:
         self.n_frames = args.n_frames or self.recipe["n_frames"]
         self.scale = self.quick.guidance() if args.cond_scale is None else args.cond_scale
         decided = {"n_frames": self.n_frames, "recipe": self.recipe}
-        if args.arms_frames:
-            decided["arms_frames"] = args.arms_frames
+        decided |= {"arms_frames": args.arms_frames} if args.arms_frames else {}
         keep_settings(self.out, {**decided, "quickstart_policy": self.quick.policy_hash()})
 
     def run(self, stage: str, programs: Sequence[Program]) -> None:

@@ -130,9 +130,10 @@ def notes(content: Mapping[str, Any]) -> list[str]:
     """What the figures are of, a sentence each."""
     s = content["settings"]
     first, n, few = s["reporting_worlds_from"], s["worlds"], s["setting_worlds"]
+    arms = f"; the arms (what is trained on) {s['arms_frames']:,} frames each" if s["arms_frames"] else ""
     return [
-        f"{s['training_seeds']} training seeds of {s['n_frames']:,} frames; the arms (what is trained on) "
-        f"{s['arms_frames']:,} frames each. Guidance {guidance(s['guidance'])} unless another is named.",
+        f"{s['training_seeds']} training seeds of {s['n_frames']:,} frames{arms}. Guidance "
+        f"{guidance(s['guidance'])} unless another is named.",
         f"Reporting worlds {first:,} to {first + n - 1:,} for the matrix and the wins, {first:,} to "
         f"{first + few - 1:,} for all other settings, {s['frames_played']} frames each; nothing was chosen in them. "
         f"Choosing worlds are those from {s['choosing_worlds_from']:,} on.",
