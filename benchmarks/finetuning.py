@@ -109,13 +109,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class Bench:
-    """The stages; each goes on where it was stopped, by the programs' own means."""
+    """The stages; each goes on where it was stopped, by the programs' own means.
+
+    ``start``: the weights that are fine-tuned, and ``prompts``: run_agent.py's flags of what is played.
+    """
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.quick, self.out = args, Quickstart(args.quickstart), args.output_dir
         self.start, self.old_episodes = self.quick.policy, self.quick.episodes
         self.mineclip, self.new_episodes = self.quick.mineclip, self.out / "dataset_leaves"
         self.goal = self.out / "goals" / f"{NEW}.pkl"
+        self.prompts = ["--behaviours", ",".join(args.behaviours), "--visual_prompt", self.goal]
 
     def run(self, script: str, *flags: object) -> None:
         """One of the repository's programs, in a process of its own; what it says goes to programs.log."""
@@ -253,7 +257,7 @@ class Bench:
             "run_agent.py",
             *self.quick.playing_flags(),
             *("--in_weights", weights),
-            *("--behaviours", ",".join(args.behaviours), "--visual_prompt", self.goal),
+            *self.prompts,
             *("--cond_scale", args.cond_scale, "--seed", first_world, "--num_seeds", args.worlds),
             *("--gameplay_length", args.frames_played, "--num_envs", 16, "--processes", 2, "--no_films"),
             *("--save_dirpath", folder),
@@ -271,16 +275,18 @@ class Bench:
         return figures
 
 
-def kept(figures: Mapping[str, float], start: Mapping[str, float]) -> float:
+def kept(figures: Mapping[str, float], start: Mapping[str, float], new: str = NEW) -> float:
     """What is kept of the old behaviours: the mean over them of the measure as a share of the start's, each at most 1.
 
-    Behaviours that the start does not show in these worlds are left out.
+    Behaviours that the start does not show in these worlds are left out, and so is the ``new`` one.
     """
-    shares = [min(figures[name] / value, 1.0) for name, value in start.items() if name != NEW and value > 0]
+    shares = [min(figures[name] / value, 1.0) for name, value in start.items() if name != new and value > 0]
     return math.fsum(shares) / len(shares) if shares else math.nan
 
 
-def summary(cells: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, list[float | None]]]:
+def summary(
+    cells: Mapping[str, Sequence[Figures]], new: str = NEW
+) -> dict[str, dict[str, list[float | None]]]:
     """For each remedy and column the mean over training seeds and the bounds of its 95 % t-interval (None below two).
 
     Columns: ``kept`` (:func:`kept`), and the behaviours, the new one first.
@@ -290,8 +296,8 @@ def summary(cells: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, list[
     start = cells["start"][0]
     rows: dict[str, dict[str, list[float | None]]] = {}
     for name, runs in cells.items():
-        columns = {NEW: [run[NEW] for run in runs], "kept": [kept(run, start) for run in runs]}
-        columns |= {old: [run[old] for run in runs] for old in start if old != NEW}
+        columns = {new: [run[new] for run in runs], "kept": [kept(run, start, new) for run in runs]}
+        columns |= {old: [run[old] for run in runs] for old in start if old != new}
         rows[name] = {column: as_list(t_interval(values)) for column, values in columns.items()}
     return rows
 

@@ -47,7 +47,7 @@ _FRAGMENTS = {"movflags": "+frag_keyframe+empty_moov+default_base_moof", "flush_
 
 @dataclass(frozen=True)
 class SavedRecording:
-    """A recording that is on the disk. ``human``: ticks in which a person played. ``label``: a sentence, or ""."""
+    """A recording on the disk. ``human``: ticks in which a person did something. ``label``: a sentence, or ""."""
 
     folder: Path
     ticks: int
@@ -77,7 +77,7 @@ class Recordings:
 
     @property
     def human(self) -> int:
-        """Those of them in which a person played."""
+        """Those of them in which a person did something."""
         return self._growing.played[HUMAN] if self._growing else 0
 
     def add(self, tick: TickInfo, slot: int) -> None:
@@ -178,7 +178,7 @@ class _Growing:
         }
         if not self._prompts or any(self._prompts[-1][name] != value for name, value in asked.items()):
             self._prompts.append({"tick": self.ticks, **asked})
-        self.played[tick.by] += 1
+        self.played[_who(line)] += 1
         self.ticks, self._segment = self.ticks + 1, segment
 
     def _stats(self, obs: Mapping[str, Any]) -> dict[str, int]:
@@ -290,14 +290,21 @@ def _cut_lines(path: Path, pictures: int) -> Counter[str]:
     with contextlib.suppress(OSError), open(path, "rb") as file:
         for line in itertools.islice(file, pictures):
             try:
-                player = json.loads(line)["player"]
+                who = _who(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 break
-            played[player] += 1
+            played[who] += 1
             end += len(line)
     if path.exists():
         os.truncate(path, end)
     return played
+
+
+def _who(line: Mapping[str, Any]) -> str:
+    """Who did something in a line's tick: "human", "agent", or "nobody" while a person held still."""
+    mouse = line["mouse"]
+    still = not (line["keyboard"]["keys"] or mouse["buttons"] or mouse["dx"] or mouse["dy"])
+    return "nobody" if still and line["player"] == HUMAN else str(line["player"])
 
 
 def _seen(obs: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, int]]:

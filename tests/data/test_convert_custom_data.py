@@ -272,3 +272,34 @@ def test_metadata_is_plain_json(tmp_path, convert):
     metadata = json.loads((episode.dirpath / "metadata.json").read_text())
     assert metadata["recorded_frames"] == N
     assert Path(metadata["actions"]).name == "actions.jsonl"
+
+
+def test_a_sentence_beside_a_recording_is_its_episodes_label(tmp_path, convert):
+    make_video(tmp_path / "in/one/video.mp4", range(N))
+    write_lines(tmp_path / "in/one/actions.jsonl", lines())
+    about = tmp_path / "in/one/recording.json"
+    about.write_text('{"label": "walk about"}')
+    assert convert()[0].metadata["label"] == "walk about"
+    about.write_text('{"label": "stand about"}')  # what has changed is converted again
+    assert convert()[0].metadata["label"] == "stand about"
+    about.unlink()
+    assert "label" not in convert()[0].metadata
+
+
+def test_only_one_players_ticks_where_the_lines_say_who_played(tmp_path, convert, capsys):
+    for name in ("one", "two"):
+        make_video(tmp_path / f"in/{name}/video.mp4", range(N))
+    who = ["human" if i % 20 < 17 else "agent" for i in range(N)]
+    write_lines(
+        tmp_path / "in/one/actions.jsonl",
+        [line | {"player": player} for line, player in zip(lines(), who, strict=True)],
+    )
+    write_lines(tmp_path / "in/two/actions.jsonl", lines())
+    (episode,) = convert("--only", "human", "--min_timesteps", "20", "--skip_broken")
+    wanted = [i for i in KEPT if who[i] == "human"]
+    assert [number_of(frame) for frame in episode.load_frames()] == wanted
+    assert episode.metadata["cuts"] == [wanted.index(21), wanted.index(41)]
+    said = "".join(capsys.readouterr())
+    assert "does not say who played" in said
+    assert "of another player (--only)" in said
+    fails(capsys, 1, "made with --only human")(convert, "--skip_broken")
