@@ -24,6 +24,8 @@ PRECISION=no                          # no, or bf16 or fp16 on a GPU
 ENVIRONMENT=auto                      # minestudio, minerl, blockworld, or auto
 SAVE_DIRPATH="$DATA/generated_videos/custom_text_prompt"
 REPORT=""                             # a page PATH.html with charts and the videos; "" for none
+OVERLAY=""                            # yes: keys, camera and likeliest actions below the picture; "" for the picture alone
+GOAL_STRIP=""                         # a sampling, whose moments nearest to the goal are shown; "" for none
 # -------------------------------------------------------------------------------------------------
 
 ARGS=(
@@ -39,6 +41,8 @@ ARGS=(
     ${COMPARE_WEIGHTS:+--compare_weights "$COMPARE_WEIGHTS"}
     --prior_weights "${PRIOR_WEIGHTS:-none}"
     ${REPORT:+--report "$REPORT"}
+    ${OVERLAY:+--overlay}
+    ${GOAL_STRIP:+--goal_strip "$GOAL_STRIP"}
 )
 # Prompts and seeds given on the command line are played instead of those above, not besides them.
 [[ " $* " =~ " --custom_text_prompt "|" --visual_prompt " ]] || ARGS+=(--custom_text_prompt "${TEXT_PROMPTS[@]}")

@@ -24,21 +24,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
-from steve1.config import FIRST_EMBED, data_root
+from steve1.config import data_root
 from steve1.flags import (
     add_device_flags,
+    add_goal_strip_flag,
     add_model_flags,
     add_world_flags,
     complete_models,
     missing_files,
     missing_python,
+    missing_sampling,
     pythons,
 )
 from steve1.playing.measures import MEASURES, PUBLISHED_MEASURES
@@ -54,9 +55,6 @@ from steve1.playing.seeds import SeedList, counted, read_seeds
 from steve1.playing.tasks import check_commands, read_tasks
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
     from steve1.mineclip import MineCLIP
     from steve1.playing.agents import Agent, PreparedEpisode
     from steve1.playing.episode import PlayedEpisode
@@ -194,6 +192,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="keep the records alone, NAME.json, and make no videos (default: film)",
     )
     playing.add_argument(
+        "--overlay",
+        action="store_true",
+        help="below each film's picture also show keys, camera, the likeliest actions with and without the goal, and "
+        "--goal_strip's moments; what is played stays the same (default: the picture and the prompt)",
+    )
+    playing.add_argument(
         "--deterministic",
         action="store_true",
         help="take the best action at every step, and the prior's middle, instead of sampling (default: sample)",
@@ -227,6 +231,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=0,
         help="frames between two MineCLIP scores, which encode up to 16 frames each; 0: no scores (default 0)",
     )
+    add_goal_strip_flag(measuring)
     measuring.add_argument(
         "--report",
         type=Path,
@@ -290,7 +295,9 @@ def _problems(args: argparse.Namespace) -> list[str]:
         problems += missing_files(args, ("compare_weights",))
         if args.compare_weights.absolute() == args.in_weights.absolute():
             problems.append("--compare_weights and --in_weights are the same file; give two to compare")
-    return problems + missing_files(args) + missing_python(args)
+    if args.overlay and args.no_films:
+        problems.append("--overlay and --no_films were both given; without films there is nothing to draw on")
+    return problems + missing_files(args) + missing_python(args) + missing_sampling(args)
 
 
 def seed_list(args: argparse.Namespace) -> SeedList:
@@ -314,12 +321,18 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
 
     # ---- models, goals, and all that decides each episode ----
+    from data.goal_moments import load_moments
+    from data.visual_sources import episode_goal, last_pictures
     from steve1.playing.agents import load_agents, prepare
     from steve1.playing.reuse import look_up, set_aside, summary
 
     agents = load_agents(args)
+    index = None
+    if args.goal_strip is not None:
+        index = load_moments(args.goal_strip, agents[0].policy.net.mineclip_embed_dim)
+        print(index.about)
     prepared, mineclip = prepare(
-        args, planned, agents, seeds.name, partial(episode_goal, args), last_pictures
+        args, planned, agents, seeds.name, partial(episode_goal, args), last_pictures, index
     )
 
     # ---- what was played before ----
@@ -373,7 +386,7 @@ def play(
     from tqdm import tqdm
 
     from data.parallel import ordered_map
-    from steve1.films.side_by_side import BatchFilms
+    from steve1.films.side_by_side import BatchFilms, OverlaidFilms
     from steve1.playing.batches import Player, Setup, batches, play_elsewhere
 
     if not missing:
@@ -381,7 +394,8 @@ def play(
     # Where the flag leaves it open, the world is the one that the records name.
     args = argparse.Namespace(**{**vars(args), "env": missing[0].decides[0]["world"]})
     jobs = batches(missing, args.num_envs)
-    films = None if args.no_films else BatchFilms
+    filmed = OverlaidFilms if args.overlay else BatchFilms
+    films = None if args.no_films else filmed
     frames = len(missing) * args.gameplay_length
     threads = torch.get_num_threads()
     with tqdm(total=frames, unit="frame", unit_scale=True, mininterval=1, disable=None) as bar:
@@ -403,35 +417,6 @@ def play(
             results.close()
             here.close()
             torch.set_num_threads(threads)
-
-
-def last_pictures(path: Path, n: int) -> np.ndarray:
-    """The last ``n`` pictures of a film, or all where it has fewer, uint8 [n, H, W, 3] RGB."""
-    import numpy as np
-
-    from data.video import decode
-
-    return np.stack(deque(decode(path), maxlen=n))
-
-
-def episode_goal(args: argparse.Namespace, folder: Path, frame: int, width: int) -> torch.Tensor:
-    """The stored embedding [E] of the 16 frames of an episode that end at ``frame``."""
-    from data.EpisodeStorage import EpisodeStorage
-    from steve1.playing.goals import check_made_by, fitting_goal
-
-    episode, source = EpisodeStorage(folder), f"--visual_prompt {folder}:{frame}"
-    if frame >= len(episode):
-        raise UserError(f"{source}: the episode has frames 0 to {len(episode) - 1}")
-    goals = episode.load_goals()
-    for cut in episode.cuts:
-        if cut <= frame < cut + FIRST_EMBED:
-            raise UserError(
-                f"{source}: its 16 frames reach over the episode's cut at {cut}; name one from {cut + FIRST_EMBED} on"
-            )
-    goal = fitting_goal(goals[frame], source, width)
-    weights = [path for path in (args.compare_weights, args.in_weights) if path is not None]
-    check_made_by(episode.metadata.get("mineclip_hash"), str(folder), weights, args.allow_other_mineclip)
-    return goal
 
 
 if __name__ == "__main__":

@@ -33,11 +33,13 @@ from steve1.cli import count, entry_point, number, out_of_range, report_all
 from steve1.config import FPS, data_root
 from steve1.flags import (
     add_device_flags,
+    add_goal_strip_flag,
     add_model_flags,
     add_world_flags,
     complete_models,
     missing_files,
     missing_python,
+    missing_sampling,
     pythons,
 )
 from steve1.live.access import Access, listen, make_token, not_host_names, url
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from steve1.embed_conditioned_policy import MinecraftAgentPolicy
     from steve1.live.recordings import SavedRecording
+    from steve1.playing.goals import TextGoals
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -67,6 +70,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="names under which a proxy shows the page, without http:// and port (default: none)",
     )
+    add_goal_strip_flag(page)
     page.add_argument("--port", type=count, default=8000, help="0 takes any free one (default 8000)")
     playing = parser.add_argument_group("playing")
     add_world_flags(playing)
@@ -115,7 +119,7 @@ def _problems(args: argparse.Namespace) -> list[str]:
     problems += out_of_range(args, "cond_scale", least=0, most=100, note="0: no guidance")
     problems += out_of_range(args, "fps", least=0, most=1000, note="0: as fast as the machine can")
     problems += not_host_names(args.allow_host)
-    return problems + missing_files(args) + missing_python(args)
+    return problems + missing_files(args) + missing_python(args) + missing_sampling(args)
 
 
 @entry_point
@@ -132,12 +136,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     import asyncio
 
     from steve1.envs import make_env
+    from steve1.live.insight import LookInto
     from steve1.live.play import Play
     from steve1.live.recorder import Prompt, Recorder
     from steve1.live.recordings import Recordings, recover
     from steve1.live.session import Session
+    from steve1.mineclip.tokenizer import misread
 
-    policy, goal_of, remarks_of, origin = load_models(args)
+    policy, texts, goal_of, origin = load_models(args)
+    index = None
+    if args.goal_strip is not None:
+        from data.goal_moments import load_moments
+
+        index = load_moments(args.goal_strip, policy.net.mineclip_embed_dim)
+        index.check_made_by(None if args.allow_other_mineclip else origin["mineclip_hash"])
     args.save_dirpath.mkdir(parents=True, exist_ok=True)
     session = Session(
         lambda: make_env(args.env, **pythons(args)),
@@ -149,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.deterministic,
     )
 
-    session.remarks_of.append(lambda text, goal: remarks_of(text))
+    session.remarks_of.append(lambda text, goal: misread(text, texts.mineclip.config["context_length"]))
 
     # ---- recordings, what a killed session left first ----
     recordings, left = None, []
@@ -162,10 +174,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def ready() -> None:
         print(f"Open {link} in a browser; Ctrl-C ends the session", flush=True)
+        if index is not None:
+            print(index.about, flush=True)
         for found in left:
             print(f"left by a session that was killed: {_told(found)}", flush=True)
 
-    asyncio.run(serve(session, listener, access, ready, [Play(recordings)]))
+    asyncio.run(serve(session, listener, access, ready, [Play(recordings), LookInto(texts, index)]))
     for film in session.films:
         print(f"{film.video}: {film.frames} frames")
     print(f"{len(session.films)} films made: {args.save_dirpath}")
@@ -179,13 +193,10 @@ def _told(recording: SavedRecording) -> str:
 
 def load_models(
     args: argparse.Namespace,
-) -> tuple[
-    MinecraftAgentPolicy, Callable[[str, int], torch.Tensor], Callable[[str], list[str]], dict[str, Any]
-]:
-    """The policy, what makes goals [E] of texts and seeds, what says how a text is misread, and what films note."""
+) -> tuple[MinecraftAgentPolicy, TextGoals, Callable[[str, int], torch.Tensor], dict[str, Any]]:
+    """The policy, what embeds texts, what makes goals [E] of texts and seeds, and what films note of the weights."""
     import torch
 
-    from steve1.mineclip.tokenizer import misread
     from steve1.MineRLConditionalAgent import load_policy
     from steve1.playing.goals import load_text_goals
 
@@ -203,11 +214,8 @@ def load_models(
         "precision": args.precision,
         **goals.hashes(),
     }
-
-    def remarks_of(text: str) -> list[str]:
-        return misread(text, goals.mineclip.config["context_length"])
-
-    return policy, goal_of, remarks_of, origin
+    goals.mineclip.to(policy.net.final_ln.weight.device)
+    return policy, goals, goal_of, origin
 
 
 if __name__ == "__main__":

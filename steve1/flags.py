@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from steve1 import hub
-from steve1.config import weights_dir
+from steve1.config import data_root, weights_dir
 from steve1.envs import ENV_NAMES
 from steve1.envs.game_python import add_python_flags
 from steve1.envs.game_python import missing_python as missing_python
@@ -68,6 +68,33 @@ def add_device_flags(group: argparse._ActionsContainer) -> None:
         default="no",
         help="half precision of the policy, for GPUs: bf16, fp16 (not on a CPU), or no (default no: float32)",
     )
+
+
+def add_goal_strip_flag(group: argparse._ActionsContainer) -> None:
+    """Add ``--goal_strip``."""
+    group.add_argument(
+        "--goal_strip",
+        default=None,
+        metavar="SAMPLING",
+        help="also show the training moments nearest to each goal, and warn of prompts far from them all: a "
+        "sampling of data/samplings, or the path of its list NAME_train.txt (default: none)",
+    )
+
+
+def sampling_list(given: str) -> Path:
+    """The list of training episodes that ``--goal_strip`` names, whether or not it is there."""
+    listed = data_root() / "samplings" / f"{given}_train.txt"
+    return next((path for path in (Path(given), Path(f"{given}_train.txt")) if path.is_file()), listed)
+
+
+def missing_sampling(args: argparse.Namespace) -> list[str]:
+    """A sentence where ``--goal_strip`` names no sampling that is there."""
+    if args.goal_strip is None or sampling_list(args.goal_strip).is_file():
+        return []
+    return [
+        f"--goal_strip {args.goal_strip}: neither the sampling {sampling_list(args.goal_strip)} nor a list of that "
+        "name exists; create it with 2_create_sampling.sh, or give the path of its NAME_train.txt"
+    ]
 
 
 def complete_models(args: argparse.Namespace) -> None:

@@ -8,10 +8,11 @@ from steve1.playing.prompts import PUBLISHED_PROMPTS
 def episode(
     name="sky", seed=0, lost=None, scale=2.0, label="mine", film=None, world="BlockWorldEnv", **known
 ):
-    """An episode of a published prompt ("no_goal": of none). ``known``: its measures, or ``prompt``, ``scores``."""
+    """An episode of a published prompt ("no_goal": of none). ``known``: its measures, or other parts of a record."""
     kind = "no_goal" if name == "no_goal" else "text"
     prompt = known.pop("prompt", PUBLISHED_PROMPTS.get(name, "" if kind == "no_goal" else name))
-    scores = known.pop("scores", None)
+    scores, strip = known.pop("scores", None), known.pop("goal_strip", None)
+    timeline = known.pop("timeline", None)
     return PlayedEpisode(
         {
             "kind": kind,
@@ -40,6 +41,7 @@ def episode(
             "in_weights": f"w/{label}.weights",
             "prior_weights": "w/prior.pt",
             "seeds": "0 and on",
+            **({} if strip is None else {"goal_strip": strip}),
         },
         {
             "frames": 200,
@@ -47,6 +49,7 @@ def episode(
             "measures": {**dict.fromkeys(MEASURES), **known},
             "scores": scores,
             "actions_hash": "0",
+            **({} if timeline is None else {"timeline": timeline}),
         },
         film,
     )

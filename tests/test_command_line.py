@@ -53,9 +53,10 @@ PROMISED = {
         gameplay_length save_dirpath seed env minerl_python num_envs compare_weights visual_prompt visual_prompts_dir
         tasks own_measure
         no_goal num_seeds seeds behaviours prompts no_films processes deterministic device precision measures
-        score_every report report_embed_mb""",
+        score_every report report_embed_mb overlay goal_strip""",
     "run_interactive.py": """in_model in_weights prior_weights mineclip_weights mineclip_config host allow_host port env
-        minerl_python seed prompt cond_scale deterministic fps save_dirpath recordings_dir device precision""",
+        minerl_python seed prompt cond_scale deterministic fps save_dirpath recordings_dir device precision
+        goal_strip""",
 }
 # What answers --help must not load: together these take seconds.
 HEAVY = {

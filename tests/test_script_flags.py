@@ -131,7 +131,7 @@ def test_script_2(scripts, monkeypatch, edited):
     ("edited", "flags"),
     [
         ({}, []),
-        ({"COMPARE_WEIGHTS": "a", "PRIOR_WEIGHTS": "", "REPORT": "r.html"}, []),
+        ({"COMPARE_WEIGHTS": "a", "PRIOR_WEIGHTS": "", "REPORT": "r.html", "OVERLAY": "yes"}, []),
         ({}, ["--visual_prompt", "dig", "--seeds", "evaluation"]),
         ({}, ["--custom_text_prompt", "dig", "--seed", "4"]),
     ],
@@ -141,6 +141,7 @@ def test_script_2_gen_vid(scripts, monkeypatch, edited, flags):
     (command,) = scripts("2_gen_vid_for_text_prompt.sh", *flags)
     args = understood(command, monkeypatch)
     assert (args.compare_weights is None) == (not edited)
+    assert args.overlay == bool(edited)
 
 
 @pytest.mark.parametrize("script", ["3_train.sh", "3_train_finetune_template.sh"])

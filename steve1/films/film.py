@@ -88,6 +88,28 @@ class Encoder:
         self._stream = stream
 
 
+def middle_picture(path: str | os.PathLike, width: int) -> bytes:
+    """The picture in the middle of a film, as JPEG, ``width`` pixels wide where it isn't narrower."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        middle = (stream.frames or 1) // 2
+        rate = stream.average_rate or FPS
+        assert stream.time_base is not None
+        container.seek(int(middle / rate / stream.time_base), stream=stream)
+        picture = None
+        for frame in container.decode(stream):
+            picture = frame
+            if frame.pts is not None and round(frame.pts * stream.time_base * rate) >= middle:
+                break
+    if picture is None:
+        raise UserError(f"{path} shows no picture; play it again")
+    pixels = picture.to_ndarray(format="bgr24")
+    if pixels.shape[1] > width:
+        height = round(pixels.shape[0] * width / pixels.shape[1])
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
 class Film:
     """Writes one mp4 (H.264, yuv420p, index in front, 20 frames/s) as frames come; whole or absent.
 

@@ -9,8 +9,9 @@ from types import TracebackType
 import numpy as np
 
 from steve1.films.film import Film, caption_strip
+from steve1.films.overlay import Overlay
 from steve1.playing.agents import PreparedEpisode
-from steve1.playing.batches import Moments
+from steve1.playing.batches import Mind, Moments
 
 _GAP = 8  # pixels between two agents' pictures
 
@@ -60,7 +61,7 @@ class BatchFilms:
     def __enter__(self) -> BatchFilms:
         return self
 
-    def add(self, moments: Moments) -> None:
+    def add(self, moments: Moments, minds: Sequence[Mind]) -> None:
         """Append the pictures of one moment, an agent each, a row each; None where an episode has ended."""
         for row, plan in enumerate(self._plans):
             pictures = [seen[row] for seen in moments]
@@ -77,3 +78,25 @@ class BatchFilms:
         trace: TracebackType | None,
     ) -> None:
         self._open.__exit__(kind, error, trace)
+
+
+class OverlaidFilms(BatchFilms):
+    """The films of a batch; below each agent's picture stands what is behind it (``steve1.films.overlay``)."""
+
+    def __init__(self, batch: Sequence[PreparedEpisode], labels: Sequence[str]) -> None:
+        super().__init__(batch, labels)
+        self._overlays = [Overlay(episode.about[0].get("goal_strip")) for episode in batch]
+
+    def __enter__(self) -> OverlaidFilms:
+        return self
+
+    def add(self, moments: Moments, minds: Sequence[Mind]) -> None:
+        """As :meth:`BatchFilms.add`; what was thought of the pictures that are there is asked of ``minds``."""
+        drawn = [
+            [
+                None if picture is None else overlay.add(picture, mind.look(row))
+                for row, (picture, overlay) in enumerate(zip(seen, self._overlays, strict=True))
+            ]
+            for seen, mind in zip(moments, minds, strict=True)
+        ]
+        super().add(drawn, minds)

@@ -5,14 +5,15 @@ The page needs nothing from elsewhere but those films that were too large to put
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+
+from markupsafe import Markup
 
 from steve1.files import write_json, write_text
+from steve1.judging.shown_films import films_inside, shown_films, worlds
 from steve1.judging.tables import RULE, guidance, losses, sentence, short, spread, summary, verdict_rows
 from steve1.judging.verdicts import (
     LOSES,
@@ -26,7 +27,7 @@ from steve1.judging.verdicts import (
     told,
 )
 from steve1.pages import charts
-from steve1.pages.render import data_uri, page
+from steve1.pages.render import page
 from steve1.playing.episode import PlayedEpisode
 from steve1.playing.measures import MEASURES
 
@@ -46,7 +47,7 @@ def write_report(
     verdicts = judge_groups(groups, measures)
     content = collect(episodes, groups, verdicts, measures)
     films = list(dict.fromkeys(episode.film for episode in episodes if episode.film is not None))
-    inside = _inside(groups, embed_mb * 1e6)
+    inside = films_inside(groups, embed_mb * 1e6)
     write_json(path.with_suffix(".json"), content)
     write_text(path, _page(content, episodes, groups, verdicts, inside, path.parent))
     linked = len(films) - len(inside)
@@ -137,25 +138,6 @@ def _said(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _inside(groups: Sequence[Group], limit: float) -> set[Path]:
-    """The films that fit into ``limit`` bytes, every prompt's first ones first."""
-    order = [
-        (nth, episode.film)
-        for group in groups
-        for nth, episode in enumerate(e for e in group.episodes if e.film is not None)
-    ]
-    taken, chosen = 0, set[Path]()
-    for _, film in sorted(order, key=lambda pair: pair[0]):
-        if film is None or film in chosen:
-            continue
-        size = film.stat().st_size
-        if taken + size > limit:
-            break
-        taken += size
-        chosen.add(film)
-    return chosen
-
-
 def _page(
     content: dict[str, Any],
     episodes: Sequence[PlayedEpisode],
@@ -167,7 +149,7 @@ def _page(
     agents = [agent["label"] or "agent" for agent in content["agents"]]
     settings = content["settings"]
     show = _Charts(groups, agents, content["shown"])
-    films = _films(episodes, inside, folder)
+    films = shown_films(groups, inside, folder)
     linked = sum(film["link"] != "" for part in films for film in part["films"])
     wide = any(len(film["agents"]) > 1 for part in films for film in part["films"])
     names = [_name(group, len(agents) > 1, show.swept) for group in groups]
@@ -195,6 +177,8 @@ def _page(
         summary=summary(verdicts),
         rule=RULE,
         films=films,
+        worlds=worlds(films),
+        curves_js=Markup((_TEMPLATE.parents[1] / "pages" / "curves.js").read_text(encoding="utf-8")),
         wide=wide,
         linked=linked,
         agents=agents,
@@ -225,31 +209,6 @@ def _name(group: Group, several_agents: bool, several_scales: bool) -> str:
     if several_scales and group.kind != "no_goal":
         words.append(f"scale {guidance(group.cond_scale)}")
     return ", ".join([*words, group.agent] if several_agents else words)
-
-
-def _films(episodes: Sequence[PlayedEpisode], inside: set[Path], folder: Path) -> list[dict[str, Any]]:
-    """The films, prompt by prompt: where they are, and what stands below them."""
-    parts: dict[tuple, dict[str, Any]] = {}
-    for film in dict.fromkeys(episode.film for episode in episodes if episode.film is not None):
-        sides = [episode for episode in episodes if episode.film == film]
-        decides, about = sides[0].decides, sides[0].about
-        key = (decides["kind"], decides["prompt"], decides["cond_scale"])
-        scale = "" if decides["kind"] == "no_goal" else f"guidance {guidance(decides['cond_scale'])}"
-        part = parts.setdefault(key, {"caption": about["caption"], "guidance": scale, "films": []})
-        world, sampling = decides["world_seed"], decides["sampling_seed"]
-        lost = "; ".join(f"{s.about['label']} {s.measured['lost']}" for s in sides if s.measured["lost"])
-        link = "" if film in inside else quote(os.path.relpath(film, folder).replace(os.sep, "/"))
-        part["films"].append(
-            {
-                "source": link or data_uri("video/mp4", film.read_bytes()),
-                "link": link,
-                "file": film.name,
-                "seeds": f"seed {world}" if sampling == world else f"world {world}, sampling {sampling}",
-                "lost": lost,
-                "agents": [side.about["label"] for side in sides],
-            }
-        )
-    return list(parts.values())
 
 
 def _made_by(content: dict[str, Any]) -> list[list[str]]:

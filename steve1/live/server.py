@@ -43,6 +43,7 @@ from steve1.live.session import Session
 from steve1.live.view import View
 
 PAGE = Path(__file__).with_name("page")  # folder of the page and of what it loads
+SHARED = PAGE.parents[1] / "pages" / "curves.js"  # that the report has too
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 MAX_PROMPT = 500  # characters; the tokenizer reads 75 tokens
 MAX_SCALE = 100.0
@@ -176,7 +177,7 @@ class LiveServer:
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
         # Of the names that the folder has; the request's text never becomes a path.
-        names = {path.name: path for path in PAGE.iterdir() if path.suffix in _TYPES}
+        names = {path.name: path for path in (*PAGE.iterdir(), SHARED) if path.suffix in _TYPES}
         path = names.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound(text="the page has no such file")

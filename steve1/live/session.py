@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -214,7 +215,7 @@ class Session:
             return
         self._step += 1
         self._tick_number += 1
-        self._tick = tick
+        self._tick = tick = replace(tick, next_obs=self._obs, next_info=self._info)
         for look in self.after_tick:
             look(tick)
         if tick.by == AGENT:

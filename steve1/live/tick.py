@@ -1,13 +1,13 @@
 """One tick of a live game, as those see it who play in it, record it or look into it.
 
 :class:`~steve1.live.session.Session` calls them, in the game's thread: ``before_tick`` when the action is known and the
-world still stands as it was seen, ``after_tick`` with the same :class:`TickInfo` once the world has taken it.
+world still stands as it was seen, ``after_tick`` once the world has taken it, with what came of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -34,6 +34,7 @@ class TickInfo:
     ``thought``: of the agent's one row, None where a human played. ``prompt``: text, guidance scale and seed.
     ``goal``: float [E], zeros are no goal. ``world``: the env's name. ``env``: the world itself, to be read only.
     ``info``: what the world said with ``obs``, nothing after a reset.
+    ``next_obs``, ``next_info``: what the world's ``step`` returned for the action; empty before it.
     """
 
     number: int
@@ -47,3 +48,5 @@ class TickInfo:
     world: str
     env: Any
     info: Mapping[str, Any]
+    next_obs: Mapping[str, Any] = field(default_factory=dict)
+    next_info: Mapping[str, Any] = field(default_factory=dict)

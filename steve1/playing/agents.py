@@ -22,6 +22,7 @@ from steve1.envs import identify
 from steve1.flags import pythons
 from steve1.mineclip import MineCLIP, embed_frames
 from steve1.MineRLConditionalAgent import load_policy
+from steve1.playing.goal_strip import GoalIndex
 from steve1.playing.goals import TextGoals, fitting_goal, load_text_goals, visual_goal
 from steve1.playing.plan import PlannedEpisode, labels, visual_source
 
@@ -72,10 +73,12 @@ def prepare(
     seeds: str,
     read_embed: ReadEmbed,
     read_film: ReadFilm,
+    index: GoalIndex | None = None,
 ) -> tuple[list[PreparedEpisode], MineCLIP | None]:
     """Every planned episode with its goal and all that decides it; and the MineCLIP, where scores are to be made.
 
-    ``seeds``: the name of the seed list. ``read_embed``, ``read_film``: what visual goals are read by.
+    ``seeds``: the name of the seed list. ``read_embed``, ``read_film``: what visual goals are read by. ``index``:
+    where goals are looked up for the goal strip, or None.
     """
     net = agents[0].policy.net
     width, device = net.mineclip_embed_dim, net.final_ln.weight.device
@@ -84,6 +87,8 @@ def prepare(
     if args.score_every or any(plan.kind == "text" or _film(args, plan) for plan in planned):
         texts = load_text_goals(args, {agent.weights: width for agent in agents})
         hashes = texts.hashes()
+    if index is not None:
+        index.check_made_by(None if args.allow_other_mineclip else hashes["mineclip_hash"])
     world, world_version = identify(args.env, **pythons(args))
     shared = {
         "architecture_hash": _hash(load_model_file(args.in_model)),
@@ -116,7 +121,7 @@ def prepare(
         }
         if plan.commands:
             decides["commands"] = list(plan.commands)
-        about = {
+        about: dict[str, Any] = {
             "name": plan.name,
             "file": plan.video.stem,
             "behaviour": plan.behaviour,
@@ -126,6 +131,12 @@ def prepare(
             else None,
             "seeds": seeds,
         }
+        if args.overlay:
+            about["overlay"] = True
+        if index is not None and plan.kind != "no_goal":
+            # The text has a say of its own where the goal is what a prior made of it.
+            text = wanted if plan.kind == "text" and args.prior_weights else None
+            about["goal_strip"] = index.look(goal, text).plain()
         if plan.own_measure is not None:
             about["own_measure"] = plan.own_measure
         prepared.append(

@@ -22,8 +22,11 @@ from steve1.mineclip import MineCLIP
 from steve1.MineRLConditionalAgent import check_env
 from steve1.playing.agents import Agent, PreparedEpisode, load_agents
 from steve1.playing.episode import PlayedEpisode, write_episodes
+from steve1.playing.insight import Look
+from steve1.playing.measures import OWN_MEASURES
 from steve1.playing.rollout import Rollout
 from steve1.playing.scoring import EpisodeScore
+from steve1.playing.timeline import Timeline
 
 # A batch's pictures at one moment: an agent each, a row each; None where an episode has ended.
 Moments = Sequence[Sequence["np.ndarray | None"]]
@@ -32,8 +35,15 @@ Moments = Sequence[Sequence["np.ndarray | None"]]
 class Watcher(Protocol):
     """Sees all pictures of a batch while it is entered."""
 
-    def add(self, moments: Moments) -> None:
-        """Take the pictures of one moment."""
+    def add(self, moments: Moments, minds: Sequence[Mind]) -> None:
+        """Take the pictures of one moment; ``minds``, an agent each, tell what was done after them and why."""
+
+
+class Mind(Protocol):
+    """Tells what an agent thought, if it is asked."""
+
+    def look(self, row: int) -> Look:
+        """What is behind the newest step of a row."""
 
 
 # Makes what watches a batch, of its episodes and of the agents' labels; of a module's top level.
@@ -93,6 +103,7 @@ class Player:
         args, rows = self._args, range(len(batch))
         goals = torch.from_numpy(np.stack([episode.goal for episode in batch]))  # [N, E]
         scores = [[self._score(episode) for episode in batch] for _ in self._agents]
+        timelines = [[self._timeline(episode) for episode in batch] for _ in self._agents]
         frames = np.zeros((len(self._agents), len(batch)), int)
         with ExitStack() as stack:
             watcher = None
@@ -116,12 +127,13 @@ class Player:
             while not all(rollout.over for rollout in rollouts):
                 moments = [[None] * len(batch) if rollout.over else rollout.step() for rollout in rollouts]
                 if watcher is not None:
-                    watcher.add(moments)
+                    watcher.add(moments, rollouts)
                 for side, seen in enumerate(moments):
                     for row, picture in enumerate(seen):
                         if picture is None:
                             continue
                         frames[side, row] += 1
+                        timelines[side][row].add(rollouts[side].measures[row])
                         score = scores[side][row]
                         if score is not None:
                             score.add(picture)
@@ -129,7 +141,10 @@ class Player:
             played = []
             for row in rows:
                 measured = [
-                    _measured(rollout, row, int(frames[side, row]), scores[side][row])
+                    {
+                        **_measured(rollout, row, int(frames[side, row]), scores[side][row]),
+                        "timeline": timelines[side][row].plain(),
+                    }
                     for side, rollout in enumerate(rollouts)
                 ]
                 played.append(self._keep(batch[row], measured, watcher is not None))
@@ -145,6 +160,11 @@ class Player:
                 made = mine[-1].name, mine[-1].version
                 assert made == recorded, f"the world calls itself {made}, the records {recorded}"
         return [mine[: len(batch)] for mine in self._worlds]
+
+    def _timeline(self, episode: PreparedEpisode) -> Timeline:
+        named = episode.plan.own_measure
+        judged = (named,) if named else OWN_MEASURES.get(episode.plan.behaviour, ())
+        return Timeline(self._args.gameplay_length, judged)
 
     def _score(self, episode: PreparedEpisode) -> EpisodeScore | None:
         if self._mineclip is None or episode.wanted is None:

@@ -47,7 +47,8 @@ class PlayedEpisode:
     ``measured``: ``frames`` (pictures acted on), ``lost`` (a sentence where the world crashed or hung, else None),
     ``died`` (the step at which the player was first seen dead, else None; not there in older records),
     ``measures`` (name -> value or None, :data:`steve1.playing.measures.MEASURES`), ``scores`` (``frames`` and
-    ``cosines``, or None), ``actions_hash`` (SHA-256 over the actions taken).
+    ``cosines``, or None), ``actions_hash`` (SHA-256 over the actions taken), ``timeline`` (``frames`` and ``curves``,
+    :class:`steve1.playing.timeline.Timeline`; not there in older records).
 
     ``film``: the video that shows it, where there is one.
     """

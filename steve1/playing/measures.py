@@ -97,13 +97,15 @@ class EpisodeMeasures:
 
     ``first_obs``: the observation that ``reset`` returned. Of the info are read, where they are there:
     ``isGuiOpen``, ``inWater`` (the feet are in water) and ``hitBlock`` (the name of the block that attack is
-    being held on, or None). ``died``: the step at which the player was first seen dead, where the world tells it and
-    it came to that. ``lost``: what became of a world that crashed or hung, for who plays to say; its
-    episode has the figures up to there. ``cosines``: the episode's MineCLIP scores, for who plays to fill in.
+    being held on, or None). ``pitch``: the newest, degrees, or None where the world doesn't tell it. ``died``: the
+    step at which the player was first seen dead, where the world tells it and it came to that. ``lost``: what became of
+    a world that crashed or hung, for who plays to say; its episode has the figures up to there. ``cosines``: the
+    episode's MineCLIP scores, for who plays to fill in.
     """
 
     def __init__(self, first_obs: Mapping[str, Any]) -> None:
         self.steps = 0
+        self.pitch: float | None = None
         self.lost: str | None = None
         self.died: int | None = None
         self.cosines: Sequence[float] = ()
@@ -126,7 +128,7 @@ class EpisodeMeasures:
             self._move(place)
             if self._digging is not None:
                 self._digging.add(*_feet(place), broken)
-            pitch = float(place["pitch"])
+            self.pitch = pitch = float(place["pitch"])
             self._count("mean_pitch", pitch)
             self._count("looking_up", pitch < UP_PITCH)
             self._count("looking_down", pitch > DOWN_PITCH)

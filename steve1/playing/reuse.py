@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from steve1.playing.agents import PreparedEpisode
 from steve1.playing.episode import NoRecord, PlayedEpisode, differences, digest, read_episodes
@@ -32,7 +33,7 @@ def look_up(wanted: PreparedEpisode, filmed: bool) -> Found:
     found = _look_at(wanted.plan.json, wanted, filmed)
     if found.episodes:
         return found
-    kept = _earlier(wanted.plan.video, digest(wanted.decides))
+    kept = _earlier(wanted.plan.video, _known(wanted.decides, wanted.about[0]))
     if not _look_at(kept.with_suffix(".json"), wanted, filmed).episodes:
         return found
     set_aside(wanted.plan.video)
@@ -58,6 +59,10 @@ def _look_at(path: Path, wanted: PreparedEpisode, filmed: bool) -> Found:
     # What a film shows besides: the prompt's name below it, and the agents' names above several. They decide no figure.
     shown = ("caption",) if len(there) == 1 else ("caption", "label")
     pairs = [(episode.about, about) for episode, about in zip(there, wanted.about, strict=True)]
+    if filmed and any(_drawn(old) != _drawn(new) for old, new in pairs):
+        return Found(
+            otherwise=f"filmed with{'' if _drawn(there[0].about) else 'out'} what --overlay draws, or otherwise"
+        )
     if filmed and any(old.get(name) != new[name] for old, new in pairs for name in shown):
         return Found(otherwise="filmed under another name")
     return Found(tuple(replace(e, about=dict(new)) for e, (_, new) in zip(there, pairs, strict=True)))
@@ -67,7 +72,8 @@ def set_aside(video: Path) -> None:
     """Move what has a wanted episode's names, a film, a record or both, to ``earlier/``."""
     record = video.with_suffix(".json")
     try:
-        known = digest([e.decides for e in read_episodes(record)])
+        there = read_episodes(record)
+        known = _known([e.decides for e in there], there[0].about if there else {})
     except (NoRecord, FileNotFoundError):
         held = next((path for path in (video, record) if path.exists()), None)
         if held is None:
@@ -78,6 +84,17 @@ def set_aside(video: Path) -> None:
     # The JSON first: a film without one is taken for none.
     _move(record, kept.with_suffix(".json"))
     _move(video, kept)
+
+
+def _drawn(about: Mapping[str, Any]) -> list[Any]:
+    """What an overlay adds to a film; nothing without one."""
+    return [about.get("goal_strip")] if about.get("overlay") else []
+
+
+def _known(decided: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> str:
+    """What an episode and its film are known by: the same for the same; hex."""
+    drawn = _drawn(about)
+    return digest([*decided, *({"overlay": part} for part in drawn)])
 
 
 def _earlier(video: Path, known: str) -> Path:

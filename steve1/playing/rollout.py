@@ -13,6 +13,7 @@ from steve1.config import POV_SHAPE
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.envs import WorldLost, reset_all, step_all
 from steve1.MineRLConditionalAgent import AgentBatch
+from steve1.playing.insight import Look, insight
 from steve1.playing.measures import EpisodeMeasures
 from steve1.streams import torch_stream
 
@@ -58,6 +59,7 @@ class Rollout:
             self.measures.append(EpisodeMeasures(first))
             self.measures[-1].lost = lost
             self._povs.append(first["pov"])
+        self._actions: list[dict[str, Any]] = []
         self._playing = [measured.lost is None for measured in self.measures]
         self._taken = [hashlib.sha256() for _ in self._envs]
         streams = [
@@ -74,11 +76,16 @@ class Rollout:
         """SHA-256 (hex) over the actions that were taken in a world, in order."""
         return self._taken[row].hexdigest()
 
+    def look(self, row: int) -> Look:
+        """What is behind the newest step of a world."""
+        assert self._agent.thought is not None, "nothing was played yet"
+        return Look(self._actions[row], insight(self._agent.thought, row))
+
     def step(self) -> list[np.ndarray | None]:
         """Act once in every world that plays; the pictures that were acted on, a row each, None for the others."""
         self._step += 1
         # A finished row stays in the batch with its last picture, so that the others' rows stay where they are.
-        actions = self._agent.act(self._povs, self._goals)
+        self._actions = actions = self._agent.act(self._povs, self._goals)
         seen: list[np.ndarray | None] = [None] * len(self._envs)
         steps = step_all(
             self._envs, [action if on else None for action, on in zip(actions, self._playing, strict=True)]

@@ -155,6 +155,44 @@ def agent_to_env(buttons: np.ndarray, camera: np.ndarray) -> dict[str, np.ndarra
     return env
 
 
+def likeliest(p_buttons: np.ndarray, p_camera: np.ndarray, n: int) -> list[tuple[float, int, int]]:
+    """The ``n`` likeliest environment actions of two heads that are drawn apart, as (probability, buttons, camera).
+
+    ``p_buttons``: float [8641], ``p_camera``: float [121], each summing to 1. Joint actions that do the same in the
+    world count as one: where the buttons leave the camera still, whatever the camera's head says; where they don't and
+    its head stands still. Such a one has the camera :data:`NULL_CAMERA_ACTION`. Likeliest first; over all actions the
+    probabilities sum to 1.
+    """
+    still, moving = np.array(p_buttons, np.float64), np.array(p_buttons, np.float64)
+    still[_MOVES_CAMERA], moving[~_MOVES_CAMERA] = 0.0, 0.0
+    # "camera" is the last group, so a combination that moves it follows the one of the same keys that doesn't;
+    # the inventory has no such twin.
+    moves = np.flatnonzero(_MOVES_CAMERA)
+    still[np.where(moves == INVENTORY_ACTION, moves, moves - 1)] += (
+        moving[moves] * p_camera[NULL_CAMERA_ACTION]
+    )
+    turns = np.array(p_camera, np.float64)
+    turns[NULL_CAMERA_ACTION] = 0.0
+    # Of products of two lists the n greatest are among those of the n greatest of each.
+    keys, bins = (np.argsort(-p, kind="stable")[:n] for p in (moving, turns))
+    found = [(float(still[b]), int(b), NULL_CAMERA_ACTION) for b in np.argsort(-still, kind="stable")[:n]]
+    found += [(float(moving[b] * turns[c]), int(b), int(c)) for b in keys for c in bins]
+    return sorted(found, key=lambda action: -action[0])[:n]
+
+
+def action_label(buttons: int, camera: int) -> str:
+    """What a joint action does, in words: the keys, and whither the camera turns in degrees ("nothing" for neither)."""
+    env = agent_to_env(np.array([buttons]), np.array([camera]))
+    words = [name for name in BUTTONS if env[name][0]]
+    pitch, yaw = env["camera"][0]
+    turns = [
+        f"{abs(angle):.1f}° {ways[int(angle > 0)]}"
+        for angle, ways in ((pitch, ("up", "down")), (yaw, ("left", "right")))
+        if angle
+    ]
+    return " + ".join([*words, *([" ".join(turns)] if turns else [])]) or "nothing"
+
+
 def stored(joint: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Joint actions ``{"buttons": [N], "camera": [N]}`` in the smallest integers that hold every index.
 

@@ -12,7 +12,6 @@ from published_layout import CONTRACTOR, MIXED_AGENTS, WIDTH, actions, embeds, l
 from tiny_episodes import make_episode
 from tiny_recordings import number_of
 
-import run_agent
 from data import EpisodeStorage as episode_module
 from data import inspect_batch
 from data.EpisodeStorage import EpisodeStorage, EpisodeWriter, convert_frames, find_episodes
@@ -20,6 +19,7 @@ from data.minecraft_dataset import MinecraftDataset
 from data.sampling import dataset_summary, generate_sampling
 from data.text_alignment import make_prior_dataset, mine_prior_dataset
 from data.text_alignment.pairs import load_pairs
+from data.visual_sources import episode_goal
 from steve1.checkpoints import save_mineclip
 from steve1.cli import UserError
 from steve1.mineclip import MineCLIP
@@ -191,4 +191,4 @@ def test_they_make_prior_data_and_goals(tmp_path, capsys):
     assert all((row == embeds(N)[15:]).all(axis=1).any() for row in rows)
 
     args = argparse.Namespace(compare_weights=None, in_weights=None, allow_other_mineclip=False)
-    np.testing.assert_array_equal(run_agent.episode_goal(args, folder, 20, WIDTH).numpy(), embeds(N)[20])
+    np.testing.assert_array_equal(episode_goal(args, folder, 20, WIDTH).numpy(), embeds(N)[20])

@@ -12,9 +12,11 @@ from steve1.vpt.actions import (
     INVENTORY_ACTION,
     JOINT_BUTTONS,
     NULL_CAMERA_ACTION,
+    action_label,
     agent_to_env,
     camera_to_bins,
     env_to_agent,
+    likeliest,
 )
 
 
@@ -84,3 +86,39 @@ def test_unpredicted_keys_are_ignored_and_missing_ones_are_named():
 def test_a_camera_angle_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="finite"):
         camera_to_bins(np.array([[np.nan, 0]]))
+
+
+def test_the_likeliest_actions_are_those_of_the_world_with_what_does_the_same_added_up():
+    rng = np.random.default_rng(0)
+    keys = [0, 1, 2, 3, 500, 501, 8638, 8639, INVENTORY_ACTION]
+    turns = [NULL_CAMERA_ACTION, 0, 7, 61]
+    p_buttons, p_camera = np.zeros(8641), np.zeros(121)
+    p_buttons[keys], p_camera[turns] = rng.dirichlet(np.ones(len(keys))), rng.dirichlet(np.ones(len(turns)))
+    by_hand: dict[tuple, float] = {}
+    for b in keys:
+        for c in turns:
+            env = agent_to_env([b], [c])
+            done = (*(int(env[name][0]) for name in BUTTONS), *env["camera"][0])
+            by_hand[done] = by_hand.get(done, 0.0) + p_buttons[b] * p_camera[c]
+    found = likeliest(p_buttons, p_camera, len(by_hand))
+    np.testing.assert_allclose([p for p, _, _ in found], sorted(by_hand.values(), reverse=True), atol=1e-15)
+    assert sum(p for p, _, _ in found) == pytest.approx(1.0)
+    for p, buttons, camera in found[:5]:
+        env = agent_to_env([buttons], [camera])
+        assert by_hand[(*(int(env[n][0]) for n in BUTTONS), *env["camera"][0])] == pytest.approx(p)
+    assert likeliest(p_buttons, p_camera, 5) == found[:5]
+
+
+def test_labels_say_keys_and_degrees():
+    env = {name: np.zeros(4, int) for name in BUTTONS}
+    env["forward"][:2] = env["jump"][0] = env["inventory"][3] = 1
+    camera = np.array([[3.2, -1.6], [0, 0], [0, 0], [0, 0]])
+    joint = env_to_agent(env, camera)
+    assert [action_label(b, c) for b, c in zip(joint["buttons"], joint["camera"], strict=True)] == [
+        "forward + jump + 3.2° down 1.6° left",
+        "forward",
+        "nothing",
+        "inventory",
+    ]
+    assert action_label(1, 121 - 1) == "10.0° down 10.0° right"
+    assert action_label(0, 121 - 1) == "nothing"  # these buttons leave the camera still

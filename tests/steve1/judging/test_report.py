@@ -3,8 +3,10 @@
 import base64
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 import pytest
 from made_up_episodes import episode
@@ -25,7 +27,9 @@ def filmed(folder, prompt, seed, scale=6.0, name="sky", n=4, **more):
         for _ in range(n):
             reel.add(np.repeat(rng.integers(0, 256, (36, 64, 1), dtype=np.uint8), 3, axis=2))
     scores = {"frames": [15, 19], "cosines": [0.2, 0.1 * seed]}
+    curves = {"pitch": [0, -20, -40, -60], "looking_up": [0, 0, 0.5, 0.05 * seed + 0.05 * scale]}
     known = {"looking_up": 0.05 * seed + 0.05 * scale, "logs_held": 0.0, "scores": scores, **more}
+    known.setdefault("timeline", {"frames": [0, 1, 2, 3], "curves": curves})
     return episode(name, seed, prompt=prompt, scale=scale, film=path, **known)
 
 
@@ -33,6 +37,7 @@ class Reader(HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.tags, self.addresses, self.videos, self.text, self.alts = [], [], [], [], []
+        self.posters, self.curves = [], []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
@@ -41,6 +46,9 @@ class Reader(HTMLParser):
         self.addresses += [known[key] for key in ("src", "href") if known.get(key)]
         if tag == "video":
             self.videos.append(known["src"])
+            self.posters.append(known["poster"])
+        if "data-curves" in known:
+            self.curves.append(known["data-curves"])
         if tag == "svg":
             self.alts.append(known["aria-label"])
 
@@ -72,6 +80,7 @@ def test_everything_is_in_the_page(films, tmp_path):
     assert "6 films, all in the page itself" in said
     assert len(reader.videos) == 6
     assert all(address.startswith("data:video/mp4;base64,") for address in reader.addresses)
+    assert [poster[:23] for poster in reader.posters] == ["data:image/jpeg;base64,"] * 6
     assert "http" not in page
     first = tmp_path / "first.mp4"
     first.write_bytes(base64.b64decode(reader.videos[0].partition(",")[2]))
@@ -91,6 +100,41 @@ def test_a_reader_finds_verdicts_first_then_films_charts_and_figures(films, judg
     assert places == sorted(places)
     assert places[0] < page.index("“look at the sky” at guidance 2 wins against no goal") < places[1]
     assert "not corrected for how many comparisons" in page
+    # It opens with the verdicts; what was played on is told at the end.
+    assert places[-1] < page.index('<ul class="tiles">')
+    assert page.index("win their own measure against no goal") < page.index("<li", places[0])
+
+
+def test_a_film_says_its_own_figure_and_shows_its_middle(films, tmp_path):
+    _, reader, _ = report(tmp_path, films)
+    captions = " ".join(reader.text)
+    for seed in range(3):
+        assert f"looking up {0.05 * seed + 0.3:.3g} share" in captions
+    middle = list(decode(films[1].film))[2]
+    shown = cv2.imdecode(np.frombuffer(base64.b64decode(reader.posters[1].partition(",")[2]), np.uint8), 1)
+    assert shown.shape == middle.shape
+    others = [abs(shown[:, :, ::-1].astype(int) - picture).mean() for picture in decode(films[1].film)]
+    assert np.argmin(others) == 2
+    (first, *_) = (json.loads(curves) for curves in reader.curves)
+    assert [line["name"] for line in first] == [
+        "looking up (share)",
+        "pitch (degrees, down is positive)",
+        "mineclip score (cosine)",
+    ]
+    assert first[1]["points"] == [[0, 0], [1, -20], [2, -40], [3, -60]]
+    # Records of earlier versions have none.
+    old = [replace(films[0], measured={**films[0].measured, "timeline": None, "scores": None})]
+    assert report(tmp_path, old)[1].curves == []
+
+
+def test_the_goal_strip_stands_above_the_films_with_its_warning(tmp_path):
+    moment = {"episode": "<e1>", "frame": 20, "cosine": 0.91234, "jpeg": "AAAA"}
+    strip = {"moments": [moment] * 6, "warning": "This is far from all that was trained on."}
+    _, reader, page = report(tmp_path, [filmed(tmp_path, "go", 0, goal_strip=strip)])
+    assert page.index("This is far from all") < page.index("Training moments nearest to the goal")
+    assert page.index("Training moments nearest to the goal") < page.index("<video")
+    assert reader.text.count("0.912") == reader.tags.count("img") == 6
+    assert "&lt;e1&gt;, frame 20" in page
 
 
 def test_what_does_not_fit_is_linked_the_first_seeds_last(films, tmp_path):
@@ -189,6 +233,21 @@ def test_a_browser_plays_the_videos_without_a_fault(films, judged, tmp_path):
         assert lengths == pytest.approx([4 / 20] * 6)
         page.evaluate("document.querySelector('video').play()")
         page.wait_for_function("document.querySelector('video').currentTime > 0")
+        # A click on a timeline, which reaches to the scores' frame 19, goes there, and the cursor follows.
+        page.evaluate("document.querySelector('video').pause()")
+        page.locator(".timeline").first.locator("svg").first.click(position={"x": 1, "y": 5})
+        page.wait_for_function("document.querySelector('video').currentTime < 0.01")
+        box = page.locator(".timeline").first.locator("svg").first.bounding_box()
+        page.locator(".timeline").first.locator("svg").first.click(position={"x": box["width"] / 10, "y": 5})
+        page.wait_for_function("Math.abs(document.querySelector('video').currentTime - 0.1) < 0.02")
+        page.locator(".timeline .cursor").first.wait_for(state="attached")
+
+        # One world: both prompts' films of these seeds alone.
+        page.get_by_role("button", name="seed 1", exact=True).click()
+        shown = page.locator("figure[data-seeds]:visible figcaption").all_inner_texts()
+        assert [text.split("\n")[0] for text in shown] == ["seed 1", "seed 1"]
+        page.get_by_role("button", name="all films").click()
+        assert page.locator("figure[data-seeds]:visible").count() == 6
         assert faults == []
 
         # Nothing leaves a phone's width, whatever the prompts and agents are called; wide tables scroll by themselves.

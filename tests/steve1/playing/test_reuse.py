@@ -11,6 +11,7 @@ import torch
 from tiny_agent import TINY_POLICY, WIDTH, PictureWorld, load_script, make_models, picture_worlds, records
 from tiny_episodes import make_episode
 
+from data.video import decode
 from steve1.checkpoints import (
     dump_pickle,
     load_mineclip,
@@ -18,6 +19,7 @@ from steve1.checkpoints import (
     read_metadata,
     save_mineclip,
     save_weights,
+    tensors_hash,
 )
 from steve1.embed_conditioned_policy import MinecraftAgentPolicy
 from steve1.prior import TranslatorVAE
@@ -300,3 +302,55 @@ def test_a_stop_between_record_and_film_is_no_film(models, worlds, tmp_path, mon
     assert len(worlds) == 2
     assert one(films).film.exists()
     assert not (films / "earlier").exists()
+
+
+# ---- films with and without an overlay ----
+
+
+def moments(folder, models, monkeypatch):
+    """A sampling of two episodes that this MineCLIP embedded; the flag that names it."""
+    known = tensors_hash(load_mineclip(models[models.index("--mineclip_weights") + 1]))
+    paths = [make_episode(folder / f"e{i}", 30, i, mineclip_hash=known) for i in range(2)]
+    (folder / "mine_train.txt").write_text("".join(f"{path}\n" for path in paths))
+    return ("--goal_strip", str(folder / "mine_train.txt"))
+
+
+def test_an_overlay_changes_the_film_and_nothing_that_was_played(
+    models, worlds, tmp_path, capsys, monkeypatch
+):
+    films, strip = tmp_path / "films", moments(tmp_path, models, monkeypatch)
+    run(models, films, *GO)
+    plain, plain_film = one(films), list(decode(films / "go_text_seed0.mp4"))
+    run(models, films, *GO, "--overlay")
+    assert "filmed without what --overlay draws" in capsys.readouterr().out
+    drawn, drawn_film = one(films), list(decode(films / "go_text_seed0.mp4"))
+    assert drawn.measured == plain.measured
+    assert drawn.decides == plain.decides
+    assert len(drawn_film) == len(plain_film) == 5
+    assert drawn_film[0].shape[0] == plain_film[0].shape[0] + 116
+    assert abs(drawn_film[2][:360].astype(int) - plain_film[2][:360]).mean() < 3
+
+    # With a strip it is another film again; without films all is one.
+    run(models, films, *GO, "--overlay", *strip)
+    assert "filmed with what --overlay draws, or otherwise" in capsys.readouterr().out
+    with_strip = one(films)
+    assert len(with_strip.about["goal_strip"]["moments"]) == 2
+    assert next(decode(films / "go_text_seed0.mp4")).shape[0] > drawn_film[0].shape[0] + 96
+    made = len(worlds)
+    run(models, films, *GO, "--no_films")
+    assert len(worlds) == made
+
+    # What was kept apart comes back, bit for bit, and nothing is played.
+    for flags, film in (((), plain_film), (("--overlay",), drawn_film)):
+        run(models, films, *GO, *flags)
+        np.testing.assert_array_equal(list(decode(films / "go_text_seed0.mp4")), film)
+    assert len(worlds) == made
+    assert len(list((films / "earlier").glob("*.mp4"))) == 2
+
+
+def test_mistakes_of_the_goal_strip_are_said_before_anything_loads(models, tmp_path, capsys):
+    flags = [*models, "--goal_strip", "nowhere", "--overlay", "--no_films"]
+    code, said = tiny_agent.failure(run_agent, capsys, *flags)
+    assert code == 2
+    assert "--goal_strip nowhere: neither the sampling" in said
+    assert "--overlay and --no_films were both given" in said
