@@ -9,7 +9,7 @@ import aiohttp
 import numpy as np
 import pytest
 from live import PATIENCE
-from test_run_interactive import BROWSER, BROWSER_FLAGS, SOON, ended, models, session
+from test_run_interactive import BROWSER, BROWSER_FLAGS, SOON, models, session
 from tiny_recordings import make_mineclip
 
 from data.contractor import Recording
@@ -50,6 +50,14 @@ def runs(values):
 def pressed(recording, number):
     actions = recording.actions.env_actions
     return {key for key, values in actions.items() if key != "camera" and values[number]}
+
+
+def told_to_end(process, how):
+    """What a session says when it is told to end; it may have its world to make first."""
+    process.send_signal(how)
+    said, _ = process.communicate(timeout=6 * PATIENCE)
+    assert process.returncode == 0, said
+    return said
 
 
 class Player:
@@ -145,8 +153,7 @@ def test_what_a_person_plays_is_recorded_saved_and_converted(models, tmp_path):
         page.get_by_role("button", name="Hand back to the agent").click()
         first.says("The agent plays.")
         browser.close()
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=6 * PATIENCE)
+        said = told_to_end(process, signal.SIGINT)
     assert faults == []
     (folder,) = (tmp_path / "recordings").iterdir()
     assert f"{folder}: " in said
@@ -217,7 +224,7 @@ def test_a_killed_session_loses_less_than_two_seconds(models, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     with session(models, tmp_path / "films") as (process, address):
-        said = ended(process, signal.SIGTERM)
+        said = told_to_end(process, signal.SIGTERM)
     kept = int(re.search(r"left by a session that was killed: .*: (\d+) ticks", said)[1])
     assert kept >= ticks - 40
     assert recover(tmp_path / "recordings") == []
@@ -259,5 +266,5 @@ def test_hands_go_back_to_the_agent_when_their_page_goes_away(models, tmp_path):
 
     with session(models, tmp_path / "films", "--recordings_dir", "none") as (process, address):
         asyncio.run(play(address))
-        ended(process, signal.SIGTERM)
+        told_to_end(process, signal.SIGTERM)
     assert not (tmp_path / "recordings").exists()
