@@ -1,6 +1,7 @@
 """The live session without a web: when prompts take effect, what is filmed, and what is survived."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -284,7 +285,9 @@ def test_hands_play_instead_of_the_agent_which_comes_back_with_an_empty_memory(t
     live.script = {2: lambda: hand(Jumping()), 5: lambda: hand(None), 7: live.session.stop}
     live.play()
     ticks = [tick for tick, _ in before]
-    assert ticks == [tick for tick, _ in after]
+    # The same ticks again once the world has taken them, with what it answered.
+    assert ticks == [replace(tick, next_obs={}, next_info={}) for tick, _ in after]
+    assert all(tick.next_obs is later.obs for (tick, _), later in zip(after, ticks[1:], strict=False))
     assert [steps for _, steps in before] == list(range(8))
     assert [steps for _, steps in after] == list(range(1, 9))
     assert [tick.number for tick in ticks] == [tick.step for tick in ticks] == list(range(8))
