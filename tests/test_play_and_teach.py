@@ -55,7 +55,8 @@ def pressed(recording, number):
 def told_to_end(process, how):
     """What a session says when it is told to end; it may have its world to make first."""
     process.send_signal(how)
-    said, _ = process.communicate(timeout=6 * PATIENCE)
+    said = process.stdout.read()  # communicate() with a timeout would lose what readline() has read ahead
+    process.wait(6 * PATIENCE)
     assert process.returncode == 0, said
     return said
 
@@ -225,7 +226,9 @@ def test_a_killed_session_loses_less_than_two_seconds(models, tmp_path):
         process.wait()
     with session(models, tmp_path / "films") as (process, address):
         said = told_to_end(process, signal.SIGTERM)
-    kept = int(re.search(r"left by a session that was killed: .*: (\d+) ticks", said)[1])
+    found = re.search(r"left by a session that was killed: .*: (\d+) ticks", said)
+    assert found, said
+    kept = int(found[1])
     assert kept >= ticks - 40
     assert recover(tmp_path / "recordings") == []
     (folder,) = (tmp_path / "recordings").iterdir()
