@@ -242,7 +242,7 @@ class _Lessons:
             *("--env", "blockworld", "--in_model", bench.quick.model, "--in_weights", bench.start),
             *("--prior_weights", bench.quick.prior, "--mineclip_weights", bench.mineclip, "--device", "cpu"),
         ]
-        policy, goal_of, _, origin = load_models(parse([str(flag) for flag in models]))
+        policy, _, goal_of, origin = load_models(parse([str(flag) for flag in models]))
         films = bench.out / "films"
         films.mkdir(exist_ok=True)
         session = Session(
