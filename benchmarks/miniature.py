@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 CHOOSING, REPORTING = 2_000_000, 3_000_000  # first worlds
 BEHAVIOURS = ("sky", "dig", "tree", "seeds", "explore", "swim", "inventory")
 SCALES = (0.0, 1.0, 2.0, 4.0, 6.0)
-# Seconds a frame of one program with one thread beside another, on two quiet cores, and of starting one: for the
-# forecast alone.
+# For the forecast: seconds a frame of a program of one thread beside another on two quiet cores, and to start one.
 TRAINING_S, PLAYING_S, STARTING_S = 1 / 325, 1 / 270, 12.0
 TEXT, FULL = "text", "all data, uniform"
 QUARTER, BOUNDARIES = "a quarter of the data", "all data, boundaries"
@@ -108,8 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _problems(args: argparse.Namespace) -> list[str]:
-    sizes = ("training_seeds", "n_frames", "frames_played", "worlds", "setting_worlds")
-    problems = out_of_range(args, *sizes, "processes", least=1)
+    problems = out_of_range(args, "worlds", least=6, note="fewer decide nothing")
+    sizes = ("training_seeds", "n_frames", "frames_played", "setting_worlds", "processes")
+    problems += out_of_range(args, *sizes, least=1)
     problems += out_of_range(args, "arms_frames", "cond_scale", least=0)
     if args.setting_worlds > args.worlds:
         problems.append(
