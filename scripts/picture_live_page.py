@@ -4,7 +4,7 @@
 python scripts/picture_live_page.py --in_model configs/quickstart_policy.json \
     --in_weights data/quickstart/weights/steve1/small.weights \
     --prior_weights data/quickstart/weights/steve1/small_prior.pt \
-    --mineclip_weights data/quickstart/weights/mineclip/small.pth --cond_scale 2 --seed 8
+    --mineclip_weights data/quickstart/weights/mineclip/small.pth --cond_scale 1 --seed 8
     # after the page has changed; all flags are run_interactive.py's; needs Chromium
 
 Writes interactive.png, as wide as a desk's screen, and interactive_phone.png, 390 pixels wide.
