@@ -1,7 +1,9 @@
 """What the tests share. Two test processes run side by side on two cores, so torch gets one thread each."""
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +18,11 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
+# Under nohup, or in the background of a script, hang-ups and Ctrl-C are ignored, which programs that tests start would
+# inherit.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(_number, _usual)
 # No test asserts a time, not even hypothesis's own deadline, and the same commit tests the same cases.
 settings.register_profile("steve1", deadline=None, derandomize=True)
 settings.load_profile("steve1")
