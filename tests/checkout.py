@@ -82,7 +82,7 @@ def edit(script: Path, **variables: object) -> None:
 
 def variables_of(script: Path) -> dict[str, str]:
     """The variables of a script that are set one a line, and their values."""
-    found = re.findall(r'^([A-Z_]+)=("[^"\n]*"|[^\s#]*)', script.read_text(), flags=re.M)
+    found = re.findall(r'^([A-Z][A-Z0-9_]*)=("[^"\n]*"|[^\s#]*)', script.read_text(), flags=re.M)
     return {name: value.strip('"') for name, value in found}
 
 

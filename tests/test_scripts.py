@@ -57,7 +57,7 @@ def test_every_variable_of_the_template_says_what_it_is_and_is_used():
     rest = text.split("# ---- to here")[1]
     lines = [line for line in block.splitlines()[1:] if line.strip()]
     for line in lines:
-        name = re.fullmatch(r'([A-Z_]+)=("[^"]*"|\S+) +# \S.*', line)
+        name = re.fullmatch(r'([A-Z][A-Z0-9_]*)=("[^"]*"|\S+) +# \S.*', line)
         assert name, line
         assert re.search(rf"\$\{{?{name[1]}\b", rest), f"{name[1]} is not used"
         assert len(line) <= 120
