@@ -8,7 +8,7 @@ Tiny (the quickstart's weights in the embedded world):
     python run_interactive.py --env blockworld --in_model configs/quickstart_policy.json \\
         --in_weights data/quickstart/weights/steve1/small.weights \\
         --prior_weights data/quickstart/weights/steve1/small_prior.pt \\
-        --mineclip_weights data/quickstart/weights/mineclip/small.pth --cond_scale 2
+        --mineclip_weights data/quickstart/weights/mineclip/small.pth --cond_scale 1
 
 Open the link that it prints. On a server without a screen, let ssh carry the port from your own machine:
     ssh -L 8000:127.0.0.1:8000 SERVER        and open the same link there

@@ -66,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         help="shares tried (default 0.25,0.5,0.75)",
     )
     parser.add_argument(
-        "--cond_scale", type=number, default=2.0, help="guidance (default 2, the quickstart's)"
+        "--cond_scale",
+        type=number,
+        default=None,
+        help="guidance (default: what the quickstart was judged with)",
     )
     parser.add_argument(
         "--behaviours",
@@ -116,6 +119,8 @@ class Bench:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.quick, self.out = args, Quickstart(args.quickstart), args.output_dir
+        if args.cond_scale is None:
+            args.cond_scale = self.quick.guidance()
         self.start, self.old_episodes = self.quick.policy, self.quick.episodes
         self.mineclip, self.new_episodes = self.quick.mineclip, self.out / "dataset_leaves"
         self.goal = self.out / "goals" / f"{NEW}.pkl"

@@ -134,8 +134,6 @@ class Teaching(Bench):
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args)
-        if args.cond_scale is None:
-            args.cond_scale = self.quick.guidance()
         decides = {name: value for name, value in vars(args).items() if name not in _MAY_CHANGE}
         keep_settings(self.out, {**decides, "quickstart": str(self.quick.root)})
         self.old_episodes, self.new_episodes = self.out / "dataset_old", self.out / "dataset_corrections"
