@@ -1,7 +1,7 @@
 """How long it takes until something runs: ours beside the published way, written plainly, in one run.
 
     python benchmarks/start_up.py                                         # the published sizes, minutes on a CPU
-    python benchmarks/start_up.py --in_model configs/quickstart_policy.json --mineclip_config tiny.json --episodes 500
+    python benchmarks/start_up.py --in_model configs/quickstart_policy.json --repeats 1 --episodes 500
 
 *Flags*: ours loads nothing heavy before it has read them; the published scripts load torch, Accelerate and OpenCV
 first. *Policy* and *MineCLIP*: the published way makes a module with random weights, reads the whole file into memory

@@ -4,7 +4,7 @@
         --in_weights data/weights/vpt/rl-from-foundation-2x.weights
 
     python data/generation/mark_boundaries.py --sampling quickstart --sampling_dir data/quickstart/samplings \\
-        --in_model data/quickstart/weights/policy.json --in_weights data/quickstart/weights/policy.weights
+        --in_model configs/quickstart_policy.json --in_weights data/quickstart/weights/steve1/small.weights
 
 The policy sees each episode once, without a goal, and says how unlikely it found each recorded action; a behaviour
 ends where that stands out from what it was before (the exact rule: data/boundaries.py). The marks of an episode are a
