@@ -22,12 +22,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steve1.bench import Quickstart, program, run_all
+from steve1.bench import Quickstart, keep_settings, program, run_all
 from steve1.cli import UserError, comma_list, count, entry_point, number, out_of_range, report_all
 from steve1.files import write_json, write_text
 
 NEW = "leaves"
 CHOOSING, JUDGING = 4_000_000, 5_000_000  # first worlds
+_MAY_CHANGE = ("output_dir", "training_seeds", "worlds", "quickstart")  # when the same command goes on
 Figures = dict[str, float]  # behaviour -> mean of its own measure over worlds
 
 
@@ -95,20 +96,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     for seed in range(args.training_seeds):
         for name, weights in bench.tuned(seed, alpha).items():
             cells.setdefault(name, []).append(bench.play(f"{name}_{seed}", weights, JUDGING))
-    flags = {
-        name: value if isinstance(value, (int, float, list)) else str(value)
-        for name, value in vars(args).items()
-    }
     rows = summary(cells)
-    write_json(
-        args.output_dir / "finetuning.json", {"flags": flags, "alpha": alpha, "cells": cells, "rows": rows}
-    )
-    text = table(rows)
-    write_text(args.output_dir / "finetuning.md", text + "\n")
-    print(text)
+    write_report(args, "finetuning", {"alpha": alpha, "cells": cells, "rows": rows}, table(rows))
     print(
         f"interpolation: alpha {alpha:g}, chosen in worlds from {CHOOSING:_}; judged in worlds from {JUDGING:_}"
     )
+
+
+def write_report(args: argparse.Namespace, name: str, content: Mapping[str, Any], text: str) -> None:
+    """Write ``name``.json, the flags beside ``content``, and the table ``text`` as ``name``.md; print the latter."""
+    flags = {
+        flag: value if isinstance(value, (int, float, list)) else str(value)
+        for flag, value in vars(args).items()
+    }
+    write_json(args.output_dir / f"{name}.json", {"flags": flags, **content})
+    write_text(args.output_dir / f"{name}.md", text + "\n")
+    print(text)
 
 
 class Bench:
@@ -121,6 +124,8 @@ class Bench:
         self.args, self.quick, self.out = args, Quickstart(args.quickstart), args.output_dir
         if args.cond_scale is None:
             args.cond_scale = self.quick.guidance()
+        decides = {name: value for name, value in vars(args).items() if name not in _MAY_CHANGE}
+        keep_settings(self.out, {**decides, "quickstart": str(self.quick.root)})
         self.start, self.old_episodes = self.quick.policy, self.quick.episodes
         self.mineclip, self.new_episodes = self.quick.mineclip, self.out / "dataset_leaves"
         self.goal = self.out / "goals" / f"{NEW}.pkl"

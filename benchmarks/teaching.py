@@ -27,15 +27,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetuning import Bench, Figures, kept, summary, table
+from finetuning import Bench, Figures, kept, summary, table, write_report
 
-from steve1.bench import keep_settings, run_all
+from steve1.bench import run_all
 from steve1.cli import comma_list, count, entry_point, number, out_of_range, report_all
-from steve1.files import write_json, write_text
 
 NEW, PROMPT = "tree", "chop a tree"
 TEACHING, CHOOSING, JUDGING = 3_000_000, 6_000_000, 7_000_000  # first worlds
-_MAY_CHANGE = ("output_dir", "training_seeds", "worlds", "quickstart")  # when the same command goes on
 WATCHED = 15  # ticks that the agent plays before the hand takes over
 
 
@@ -107,16 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for seed in range(args.training_seeds):
         weights = bench.taught(seed, share)
         cells.setdefault("taught", []).append(bench.play(f"taught_{seed}", weights, JUDGING))
-    flags = {
-        name: value if isinstance(value, (int, float, list)) else str(value)
-        for name, value in vars(args).items()
-    }
     rows = summary(cells, NEW)
-    content = {"flags": flags, "old_share": share, "cells": cells, "rows": rows}
-    write_json(args.output_dir / "teaching.json", content)
     text = table({"before": rows["start"], "taught": rows["taught"]})
-    write_text(args.output_dir / "teaching.md", text + "\n")
-    print(text)
+    write_report(args, "teaching", {"old_share": share, "cells": cells, "rows": rows}, text)
     print(
         f"share of old items: {share:g}, chosen in worlds from {CHOOSING:_}; judged in worlds from {JUDGING:_}"
     )
@@ -134,8 +125,6 @@ class Teaching(Bench):
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args)
-        decides = {name: value for name, value in vars(args).items() if name not in _MAY_CHANGE}
-        keep_settings(self.out, {**decides, "quickstart": str(self.quick.root)})
         self.old_episodes, self.new_episodes = self.out / "dataset_old", self.out / "dataset_corrections"
         self.recordings = self.out / "corrections"
         self.start = self.out / "runs" / "start" / "out.weights"
