@@ -64,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--choose",
         action="store_true",
-        help=f"only play guidance scales with the quickstart's policy in worlds from {CHOOSING:_} on, and write "
-        "choice.json (default: the whole benchmark, which chooses nothing)",
+        help=f"only play guidance scales with the policies, in --setting_worlds worlds from {CHOOSING:_} on, and "
+        "write choice.json (default: the whole benchmark, which chooses nothing)",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -159,12 +159,12 @@ class Bench:
     # ---- training ----
 
     def train(self) -> tuple[list[Path], dict[str, list[Path]]]:
-        """All policies: by training seed, and by arm and training seed."""
+        """All policies: by training seed, and by arm and training seed (none of these to choose)."""
         seeds = range(self.args.training_seeds)
         trained = [seed for seed in seeds if seed or self.n_frames != self.recipe["n_frames"]]
         runs = [("policy", seed, self.n_frames, self._data(self.quick.sampling)) for seed in trained]
         arms = {}
-        if self.args.arms_frames:
+        if self.args.arms_frames and not self.args.choose:
             arms = {
                 FULL: self._data(self.quick.sampling),
                 QUARTER: self._data(self._quarter(), self.out / "samplings"),
@@ -272,14 +272,13 @@ class Bench:
         weights: Path,
         setting: Setting,
         first_world: int = REPORTING,
-        processes: int = 1,
     ) -> Program:
         return program(
             "run_agent.py",
             *(*self.quick.playing_flags(), "--in_weights", weights),
             *("--seed", first_world, "--num_seeds", setting.worlds),
             *("--gameplay_length", self.args.frames_played, "--num_envs", 16),
-            *("--processes", processes, "--no_films", *setting.flags),
+            *("--processes", 1, "--no_films", *setting.flags),
             *("--save_dirpath", self._played(name, seed, setting.name)),
             data_root=self.out,
             name=f"play {name}, seed {seed}: {setting.name}",
@@ -403,29 +402,29 @@ class Bench:
         return (trained * TRAINING_S + played * PLAYING_S + programs * STARTING_S) / 2
 
     def choose(self) -> None:
-        """Play guidance scales in choosing worlds, and write which has the highest normalised score there."""
+        """Play guidance scales in choosing worlds, and write which has the highest mean normalised score there."""
         from steve1.judging.claims import scores_by_setting
 
-        scales = ",".join(f"{scale:g}" for scale in SCALES)
+        scales, worlds = ",".join(f"{scale:g}" for scale in SCALES), self.args.setting_worlds
         flags = ("--behaviours", ",".join(BEHAVIOURS), "--no_goal", "--cond_scale", scales)
-        setting = Setting("choosing", self.args.worlds, flags, len(BEHAVIOURS) * len(SCALES) + 1)
-        played = self._playing("policy", 0, self.quick.policy, setting, CHOOSING, self.args.processes)
-        self.run("choosing", [played])
-        found = {f"{x:g}": self.groups("policy", 0, setting, x, CHOOSING) for x in SCALES}
-        scores = scores_by_setting(found, range(CHOOSING, CHOOSING + setting.worlds))
-        chosen = max(scores, key=lambda name: scores[name])
-        write_json(
-            self.out / "choice.json",
-            {
-                "guidance": float(chosen),
-                "scores": scores,
-                "worlds_from": CHOOSING,
-                "worlds": setting.worlds,
-                "frames_played": self.args.frames_played,
-            },
-        )
-        for name, value in scores.items():
-            print(f"guidance {name}: normalised score {value:.3f}{' (chosen)' if name == chosen else ''}")
+        setting = Setting("choosing", worlds, flags, len(BEHAVIOURS) * len(SCALES) + 1)
+        policies = list(enumerate(self.train()[0]))
+        self.run("choosing", [self._playing("policy", *policy, setting, CHOOSING) for policy in policies])
+        scores: dict[str, list[float]] = {f"{scale:g}": [] for scale in SCALES}
+        for seed, _ in policies:
+            found = {f"{x:g}": self.groups("policy", seed, setting, x, CHOOSING) for x in SCALES}
+            of_policy = scores_by_setting(found, range(CHOOSING, CHOOSING + worlds))
+            for name, values in scores.items():
+                values.append(of_policy[name])
+        means = {name: sum(values) / len(values) for name, values in scores.items()}
+        chosen = max(means, key=lambda name: means[name])
+        choice = {"guidance": float(chosen), "means": means, "scores": scores, "worlds_from": CHOOSING}
+        sizes = {"worlds": worlds, "frames_played": self.args.frames_played}
+        write_json(self.out / "choice.json", {**choice, **sizes})
+        for name, values in scores.items():
+            each = ", ".join(f"{value:.3f}" for value in values)
+            note = " (chosen)" if name == chosen else ""
+            print(f"guidance {name}: normalised score {means[name]:.3f}, by training seed {each}{note}")
 
 
 def _guided(scale: float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
+import fcntl
 import glob
 import json
 import os
@@ -12,7 +14,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from steve1.cli import UserError
 
@@ -88,6 +90,26 @@ def _remove(leftover: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     else:
         leftover.unlink(missing_ok=True)
+
+
+def hold(folder: str | os.PathLike, flag: str) -> IO[bytes]:
+    """Take ``folder``, given by ``flag``, for this process alone, until the open file that is returned is closed.
+
+    The system lets go of it with the process, and workers forked from it don't keep it. Raises :class:`UserError`
+    where another process has it; where the file system has no locks, it is not known whether one has.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(folder / "lock", "wb")  # noqa: SIM115 - it is what is held
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        if problem.errno in (errno.EACCES, errno.EAGAIN):
+            lock.close()
+            raise UserError(
+                f"{flag} {folder} is in use by another run; wait for its end, or give another folder"
+            ) from None
+    return lock
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

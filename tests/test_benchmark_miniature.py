@@ -254,10 +254,11 @@ def test_choosing_plays_choosing_worlds_alone(quickstart, tmp_path, programs):
     miniature.main(flags(quickstart, tmp_path / "out", "--choose"))
     choice = json.loads((tmp_path / "out" / "choice.json").read_text())
     assert choice["guidance"] == 1.0
-    assert choice["scores"]["0"] < choice["scores"]["6"] < choice["scores"]["1"]
-    (ran,) = programs.ran
-    command = list(map(str, ran.command))
-    assert command[command.index("--seed") + 1] == "2000000"
+    assert choice["means"]["0"] < choice["means"]["6"] < choice["means"]["1"]
+    assert {len(each) for each in choice["scores"].values()} == {2}
+    played = [list(map(str, one.command)) for one in programs.ran if "run_agent.py" in str(one.command)]
+    assert [one[one.index("--seed") + 1] for one in played] == ["2000000", "2000000"]
+    assert not [one.name for one in programs.ran if "quarter" in one.name or "boundaries" in one.name]
     assert not (tmp_path / "out" / "miniature.json").exists()
 
 

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map
 
 from steve1.checkpoints import load_model_file, metadata_path, tensors_hash
 from steve1.cli import UserError
+from steve1.files import hold
 from steve1.vpt.recurrence import State
 from training.augmentation import augment, draw
 from training.checkpointing import (
@@ -145,6 +146,8 @@ class Run:
 
     def _take_up(self) -> None:
         """Go on from the last checkpoint where there is one; begin to report."""
+        if self.is_main:
+            self._held = hold(self.checkpoint_dir, "--checkpoint_dir")
         if self.args.reset_checkpoint_dir:  # only now, when all the rest has turned out to be in order
             if self.is_main:
                 remove_checkpoints(self.checkpoint_dir)
