@@ -7,6 +7,7 @@ set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 if [ -d "$ROOT/.venv/bin" ]; then PATH="$ROOT/.venv/bin:$PATH"; fi
 DATA="${STEVE1_DATA_ROOT:-$ROOT/data}"
+. "$ROOT/scripts/run.sh"
 
 # Edit these, or set them in the environment.
 N_EPISODES_CONTRACTOR="${N_EPISODES_CONTRACTOR:-5}"    # episodes per index, of at most 5 minutes of play; 0: none
@@ -38,7 +39,7 @@ if [ "$N_EPISODES_CONTRACTOR" != 0 ]; then
         --mineclip_weights "$DATA/weights/mineclip/attn.pth"
         --batch_size 32                                # frames that MineCLIP encodes at a time
     )
-    python "$ROOT/data/generation/convert_from_contractor.py" "${ARGS[@]}" "$@"
+    run python "$ROOT/data/generation/convert_from_contractor.py" "${ARGS[@]}" "$@"
     set --                                             # the flags were that step's
 fi
 
@@ -62,5 +63,5 @@ if [ "$N_EPISODES_MIXED_AGENTS" != 0 ]; then
         --mineclip_weights "$DATA/weights/mineclip/attn.pth"
         --batch_size 32                                # frames that MineCLIP encodes at a time
     )
-    python "$ROOT/data/generation/gen_mixed_agents.py" "${ARGS[@]}" "$@"
+    run python "$ROOT/data/generation/gen_mixed_agents.py" "${ARGS[@]}" "$@"
 fi

@@ -12,7 +12,7 @@ DATASET_WEIGHTS=""                              # mixed: share of each folder am
 TRAIN_FRAMES=-1                                 # frames to train on; -1: the rest
 VAL_FRAMES=""                                   # frames to validate on; "": 10 % of all
 
-python "$ROOT/data/sampling/generate_sampling.py" \
+exec python "$ROOT/data/sampling/generate_sampling.py" \
     --type "$SAMPLING_TYPE" \
     --name "$SAMPLING_NAME" \
     --dataset_dirs "$DATASET_DIRS" \

@@ -13,7 +13,7 @@ LEARNING_RATE=1e-4
 N_EPOCHS=50
 N_VALIDATION=200                                         # pairs held out; lower it for small data
 
-python "$ROOT/training/train_prior.py" \
+exec python "$ROOT/training/train_prior.py" \
     --data_path "$DATA_PATH" \
     --output_path "$OUTPUT_PATH" \
     --hidden_dim 512 \

@@ -31,4 +31,4 @@ IDM="$DATA/weights/vpt/4x_idm"
 if [ -f "$IDM.model" ] && [ -f "$IDM.weights" ]; then
     ARGS+=(--idm_model "$IDM.model" --idm_weights "$IDM.weights")
 fi
-python "$ROOT/data/generation/prepare_custom_data.py" "${ARGS[@]}" "$@"
+exec python "$ROOT/data/generation/prepare_custom_data.py" "${ARGS[@]}" "$@"

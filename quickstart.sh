@@ -9,6 +9,7 @@ set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$ROOT"
 . scripts/venv.sh ""
+. scripts/run.sh
 
 case "${1:-}" in
     "")      NAME=quickstart; TENTH=false ;;
@@ -49,7 +50,7 @@ stage() {  # stage TITLE COMMAND...: run a command under a heading and note how 
     local title="$1" began=$SECONDS
     shift
     printf '\n==== %s\n' "$title"
-    "$@"
+    run "$@"
     printf '%s\t%s\n' "$((SECONDS - began))" "$title" >> "$Q/stages.tsv"
 }
 

@@ -29,7 +29,7 @@ def make_checkout(folder: Path) -> Path:
     for path in (ROOT / "data").glob("*"):
         if path.suffix == ".py" or (path / "__init__.py").exists():
             (folder / "data" / path.name).symlink_to(path)
-    for name in ("training", "steve1", "configs", "benchmarks", "tests", "run_agent.py"):
+    for name in ("training", "steve1", "configs", "benchmarks", "tests", "scripts", "run_agent.py"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

@@ -30,6 +30,7 @@ def scripts(tmp_path):
     for script in ROOT.glob("*.sh"):
         shutil.copy(script, folder)
     (folder / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "run.sh", folder / "scripts")
     (folder / "scripts" / "venv.sh").write_text('PATH="$PWD/.venv/bin:$PATH"\n')
     log = tmp_path / "commands.jsonl"
     for name in ("python", "accelerate", "ruff", "mypy"):

@@ -1,6 +1,8 @@
 """The scripts as users edit them: variables one a line, with units; an edited copy runs."""
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -180,3 +182,20 @@ def test_one_broken_recording_never_stops_the_others(shell):
     assert all(str(data / "elsewhere") in path for path in lists[0] + lists[1])
     assert len(lists[0] + lists[1]) == 4
     assert lists[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_a_script_of_several_steps_ends_its_step_too(number):
+    step = "import os, time; print(os.getpid(), flush=True); time.sleep(100)"
+    inner = f'. scripts/run.sh; run python3 -c "{step}"; echo went on'
+    script = (
+        f"set -euo pipefail; . scripts/run.sh; stage() {{ bash -ec '{inner}'; }}; run stage; echo went on"
+    )
+    shell = subprocess.Popen(["bash", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    running = int(shell.stdout.readline())
+    shell.send_signal(number)
+    rest, _ = shell.communicate(timeout=30)
+    assert rest == ""
+    assert shell.returncode not in (0, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(running, 0)
