@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     playing.add_argument(
         "--setting_worlds",
         type=count,
-        default=8,
-        help="the first of these, for all other settings (default 8)",
+        default=6,
+        help="the first of these, for all other settings (default 6)",
     )
     playing.add_argument("--frames_played", type=count, default=200, help="frames in each (default 200)")
     parser.add_argument(
