@@ -33,7 +33,7 @@ VIDEO_FRAMES=300           # frames of each film
 SEEDS=32                   # worlds that each prompt is judged in
 JUDGED_FRAMES=200          # frames played in each
 BEHAVIOURS=sky,dig,tree,seeds,explore,swim,inventory    # prompts that are judged: what the players show
-GUIDANCE=1                 # scale of classifier-free guidance; chosen in worlds from 2,000,000 on, not in the judge's
+GUIDANCE=2                 # scale of classifier-free guidance; chosen in worlds from 2,000,000 on, not in the judge's
 if $TENTH; then
     RECORDINGS=6; RECORDING_FRAMES=500; MINECLIP_STEPS=40; VAL_FRAMES=400
     TRAIN_FRAMES=8k; WARMUP_FRAMES=800; PRIOR_EPOCHS=3; VIDEO_FRAMES=40; SEEDS=2; JUDGED_FRAMES=20
