@@ -38,7 +38,7 @@ CHOOSING, REPORTING = 2_000_000, 3_000_000  # first worlds
 BEHAVIOURS = ("sky", "dig", "tree", "seeds", "explore", "swim", "inventory")
 SCALES = (0.0, 1.0, 2.0, 4.0, 6.0)
 # For the forecast: seconds a frame of a program of one thread beside another on two quiet cores, and to start one.
-TRAINING_S, PLAYING_S, STARTING_S = 1 / 325, 1 / 270, 12.0
+TRAINING_S, PLAYING_S, STARTING_S = 1 / 650, 1 / 240, 12.0
 TEXT, FULL = "text", "all data, uniform"
 QUARTER, BOUNDARIES = "a quarter of the data", "all data, boundaries"
 
