@@ -1,5 +1,5 @@
 # Sourced by scripts of several steps: run COMMAND... runs one of them so that a signal to the script ends it too, with
-# all that it started, and the script with it. Without this bash would leave the step behind, and go on with no other.
+# all that it started, and the script with it. Without this bash would end and leave the step running behind it.
 
 run() {
     local code=0 signal
