@@ -170,10 +170,12 @@ class Bench:
                 QUARTER: self._data(self._quarter(), self.out / "samplings"),
                 BOUNDARIES: [*self._data(self.quick.sampling), *self._boundaries()],
             }
-        runs += [(arm, seed, self.args.arms_frames, data) for seed in seeds for arm, data in arms.items()]
+        same = {FULL} if self.args.arms_frames == self.n_frames else set()  # then the policies are that arm
+        runs += [(a, seed, self.args.arms_frames, arms[a]) for seed in seeds for a in arms if a not in same]
         self.run("training", [self._training(*run) for run in runs if not self._weights(*run[:2]).exists()])
         policies = [self._weights("policy", seed) if seed in trained else self.quick.policy for seed in seeds]
-        return policies, {arm: [self._weights(arm, seed) for seed in seeds] for arm in arms}
+        own = {arm: [self._weights(arm, seed) for seed in seeds] for arm in arms}
+        return policies, own | dict.fromkeys(same & own.keys(), policies)
 
     def _weights(self, name: str, seed: int) -> Path:
         return self.out / "runs" / _plain(name) / str(seed) / "out.weights"
@@ -394,11 +396,12 @@ class Bench:
     def forecast(self) -> float:
         """Seconds that the whole takes on two quiet cores, from rates measured there; what is made is not left out."""
         seeds, frames = self.args.training_seeds, self.args.frames_played
-        trained = (seeds - 1) * self.n_frames + 3 * seeds * self.args.arms_frames
         arms = 3 if self.args.arms_frames else 0
+        runs = arms - (self.args.arms_frames == self.n_frames)
+        trained = (seeds - 1) * self.n_frames + runs * seeds * self.args.arms_frames
         settings = [*self.settings(), *[self.arm_setting()] * arms]
         played = seeds * sum(one.episodes * one.worlds for one in settings) * frames
-        programs = (seeds - 1) + arms * seeds + seeds * len(settings)
+        programs = (seeds - 1) + runs * seeds + seeds * len(settings)
         return (trained * TRAINING_S + played * PLAYING_S + programs * STARTING_S) / 2
 
     def choose(self) -> None:
@@ -412,19 +415,17 @@ class Bench:
         self.run("choosing", [self._playing("policy", *policy, setting, CHOOSING) for policy in policies])
         scores: dict[str, list[float]] = {f"{scale:g}": [] for scale in SCALES}
         for seed, _ in policies:
-            found = {f"{x:g}": self.groups("policy", seed, setting, x, CHOOSING) for x in SCALES}
-            of_policy = scores_by_setting(found, range(CHOOSING, CHOOSING + worlds))
-            for name, values in scores.items():
-                values.append(of_policy[name])
+            found = {name: self.groups("policy", seed, setting, float(name), CHOOSING) for name in scores}
+            for name, value in scores_by_setting(found, range(CHOOSING, CHOOSING + worlds)).items():
+                scores[name].append(value)
         means = {name: sum(values) / len(values) for name, values in scores.items()}
         chosen = max(means, key=lambda name: means[name])
-        choice = {"guidance": float(chosen), "means": means, "scores": scores, "worlds_from": CHOOSING}
-        sizes = {"worlds": worlds, "frames_played": self.args.frames_played}
-        write_json(self.out / "choice.json", {**choice, **sizes})
-        for name, values in scores.items():
-            each = ", ".join(f"{value:.3f}" for value in values)
-            note = " (chosen)" if name == chosen else ""
-            print(f"guidance {name}: normalised score {means[name]:.3f}, by training seed {each}{note}")
+        played = {"worlds_from": CHOOSING, "worlds": worlds, "frames_played": self.args.frames_played}
+        choice = {"guidance": float(chosen), "means": means, "scores": scores, **played}
+        write_json(self.out / "choice.json", choice)
+        for name, values in scores.items():  # normalised: the mean, and each training seed's
+            print(f"guidance {name}: {means[name]:.3f} of", *(f"{value:.3f}" for value in values))
+        print(f"chosen: {chosen}")
 
 
 def _guided(scale: float) -> str:

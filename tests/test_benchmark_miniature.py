@@ -262,6 +262,15 @@ def test_choosing_plays_choosing_worlds_alone(quickstart, tmp_path, programs):
     assert not (tmp_path / "out" / "miniature.json").exists()
 
 
+def test_an_arm_that_is_trained_as_the_policies_are_is_the_policies(quickstart, tmp_path, programs):
+    args = flags(quickstart, tmp_path / "out", "--n_frames", "2k", "--arms_frames", "2k")
+    bench = miniature.Bench(miniature._parser().parse_args(args))
+    policies, arms = bench.train()
+    assert arms[miniature.FULL] == policies
+    trained = [one.name for one in programs.ran if one.name.startswith("train ")]
+    assert len(trained) == len(policies) - 1 + 2 * len(policies)
+
+
 def test_mistakes_are_told_together(quickstart, tmp_path, capsys):
     with pytest.raises(SystemExit):
         miniature.main([*flags(quickstart, tmp_path), "--setting_worlds", "9", "--training_seeds", "0"])
