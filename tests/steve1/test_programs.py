@@ -1,7 +1,6 @@
 """steve1.programs: several side by side in their order, and none that outlives who started it."""
 
 import fcntl
-import re
 import signal
 import subprocess
 import sys
@@ -19,8 +18,8 @@ from steve1.cli import entry_point
 def main(argv=None):
     lock = open(sys.argv[1] + ".alive", "w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    open(sys.argv[1] + ".begun", "w").close()
     try:
+        open(sys.argv[1] + ".begun", "w").close()
         while True:
             signal.pause()
     finally:
@@ -30,17 +29,19 @@ main()
 
 
 def says(word, code=0):
-    return [sys.executable, "-c", f"print({word!r}); raise SystemExit({code})"]
+    """A program that says a word, its line in one piece, since others write to the same log, and ends with a code."""
+    return [
+        sys.executable,
+        "-c",
+        f"import os; os.write(1, {word.encode() + bytes([10])!r}); raise SystemExit({code})",
+    ]
 
 
 def test_each_tells_how_it_ended_and_its_words_go_to_its_log(tmp_path):
     programs = [Program(f"p{i}", says(f"word {i}", i), tmp_path / "logs" / "log") for i in range(3)]
     ended = list(run_programs(programs, at_once=2))
     assert sorted((done.program.name, done.code) for done in ended) == [("p0", 0), ("p1", 1), ("p2", 2)]
-    words = (
-        tmp_path / "logs" / "log"
-    ).read_text()  # of programs side by side, so lines may run into each other
-    assert sorted(re.findall(r"word \d", words)) == ["word 0", "word 1", "word 2"]
+    assert sorted((tmp_path / "logs" / "log").read_text().splitlines()) == ["word 0", "word 1", "word 2"]
 
 
 def test_environment_and_folder_are_the_programs_own(tmp_path):

@@ -169,24 +169,36 @@ def test_a_mistake_does_not_cost_the_checkpoint_that_was_to_be_reset(flags, tmp_
     assert checkpoints(tmp_path / "ck") == kept
 
 
+# A run that holds a folder, and a worker forked from it; says the worker's number.
+HOLDING = """
+import os, sys, time
+from steve1.files import hold
+held = hold(sys.argv[1], "--checkpoint_dir")
+worker = os.fork()
+if worker:
+    print(worker, flush=True)
+else:
+    os.close(1)
+time.sleep(200)
+"""
+
+
 def test_a_folder_that_another_run_writes_to_is_refused_until_that_run_has_ended(flags, tmp_path, capsys):
-    holding = "from steve1.files import hold; held = hold({!r}, ''); print('held', flush=True); input()"
     other = subprocess.Popen(
-        [sys.executable, "-c", holding.format(str(tmp_path / "ck"))],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", HOLDING, tmp_path / "ck"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    assert other.stdout.readline() == "held\n"
+    worker = int(other.stdout.readline())
     with pytest.raises(SystemExit):
         train.main([*flags, "--reset_checkpoint_dir"])
     said = capsys.readouterr().err
     assert f"--checkpoint_dir {tmp_path / 'ck'} is in use by another run; wait for its end, or give" in said
     other.kill()
     other.communicate()
-    train.main([*flags, "--num_workers", "2"])  # and its own workers don't keep it
-    train.main([*flags, "--reset_checkpoint_dir"])
+    try:
+        os.kill(worker, 0)  # it outlives the run, and doesn't keep the folder
+        train.main([*flags, "--reset_checkpoint_dir"])
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("part", "workers"), [("train", "0"), ("train", "2"), ("val", "2")])

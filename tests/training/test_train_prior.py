@@ -116,9 +116,8 @@ def test_killed_and_run_again_gives_the_same_weights(data, tmp_path, monkeypatch
         with pytest.raises(MemoryError):
             run(data, tmp_path / "cut.pt", "--n_epochs", 6)
     assert not (tmp_path / "cut.pt").exists()
-    time.sleep(
-        1.01 - time.time() % 1
-    )  # TensorBoard reads its files in the order of the seconds in their names
+    # TensorBoard reads its files in the order of the seconds in their names.
+    time.sleep(1.01 - time.time() % 1)
     assert equal(whole, run(data, tmp_path / "cut.pt", "--n_epochs", 6))
     assert sorted(path.name for path in (tmp_path / "cut_checkpoint").iterdir()) == ["logs", "state.pt"]
     losses = EventAccumulator(str(tmp_path / "cut_checkpoint" / "logs")).Reload().Scalars("loss/train")
