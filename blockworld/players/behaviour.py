@@ -59,6 +59,11 @@ class Behaviour:
         """The chance that the director may disturb the view before this tick."""
         return self.disturbed
 
+    @property
+    def bearing(self) -> float | None:
+        """The yaw at which what the player goes to lies; None where it goes to nothing that has a place."""
+        return None
+
     def begin(self) -> None:
         """Find a place for it; outside of any action the player may be moved there."""
 

@@ -111,6 +111,13 @@ class ChopTree(Behaviour):
                 return not player.in_water
         return False
 
+    @property
+    def bearing(self) -> float | None:
+        if self._trunk is None:
+            return None
+        x, y, z = self._trunk
+        return self.env.angles_to(x + 0.5, y + 0.5, z + 0.5)[0]
+
     def _log(self) -> tuple[int, int, int] | None:
         """The log to hit: the one before the face, then the lower one, then those above."""
         if self._trunk is None:
@@ -307,6 +314,11 @@ class Swim(Behaviour):
             if way is not None and walking.water_ahead(self.env, yaw, way + 1.5, 6.0) >= 6.0:
                 self._heading, nearest, found = float(yaw), max(way, 1.0), True
         return found and not self.env.player.in_water
+
+    @property
+    def bearing(self) -> float | None:
+        ashore = not self.env.player.in_water
+        return self._heading if ashore and walking.shore(self.env, self._heading, 9.0) is not None else None
 
     def _lake(self, yaw: float) -> float:
         return walking.water_ahead(self.env, yaw, 0.5, 7.0)
