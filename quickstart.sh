@@ -22,15 +22,15 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"    # threads that spin whil
 Q="$STEVE1_DATA_ROOT"
 
 # ---- sizes: chosen for 20 minutes on two cores; docs/quickstart.md says how each was found --------
-RECORDINGS=100             # of 600 frames: 60,000 frames, 50 minutes of play
+RECORDINGS=60              # of 600 frames: 36,000 frames, 30 minutes of play
 RECORDING_FRAMES=600
 MINECLIP_STEPS=400
 VAL_FRAMES=3k              # frames held out of training
-TRAIN_FRAMES=300k          # frames that the policy is trained on, about 5 times through
+TRAIN_FRAMES=240k          # frames that the policy is trained on, about 7 times through
 WARMUP_FRAMES=10k
 PRIOR_EPOCHS=30
 VIDEO_FRAMES=300           # frames of each film
-SEEDS=48                   # worlds that each prompt is judged in
+SEEDS=32                   # worlds that each prompt is judged in
 JUDGED_FRAMES=200          # frames played in each
 BEHAVIOURS=sky,dig,tree,seeds,explore,swim,inventory    # prompts that are judged: what the players show
 GUIDANCE=2                 # scale of classifier-free guidance; chosen in worlds from 2,000,000 on, not in the judge's

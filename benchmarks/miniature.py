@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cond_scale", type=number, default=None, help="guidance (default: what the quickstart judged with)"
     )
     playing.add_argument(
-        "--worlds", type=count, default=32, help="worlds for each sentence of the matrix (default 32)"
+        "--worlds", type=count, default=16, help="worlds for each sentence of the matrix (default 16)"
     )
     playing.add_argument(
         "--setting_worlds",

@@ -3,9 +3,9 @@
 Real (after ./quickstart.sh; a minute on one core):  python benchmarks/turning.py --quickstart data/quickstart
 Tiny:  python benchmarks/turning.py --quickstart data/quickstart --places 6
 
-The players who chop and swim are put where their recordings put them, 3 to 8 blocks from a trunk or up to some from
-a lake, in worlds from 2,000,000 on, and the view is turned so that it lies anywhere from 60 degrees left to 60 right,
-half as far as the picture reaches. Of that one picture, without memory, the policy's mean turn to the side is taken,
+The players who chop and swim are put where their recordings put them, 3 to 7 blocks from a trunk or a few from a
+lake, in worlds from 2,000,000 on, and the view is turned so that it lies anywhere from 45 degrees left to 45 right,
+in the picture. Of that one picture, without memory, the policy's mean turn to the side is taken,
 with the sentence (by the prior, without guidance) and without a goal. An agent that sees its way turns left where the
 trunk is left: a correlation near 1 between where it lies and the mean turn. One that sees nothing has 0.
 """
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 FIRST_WORLD = 2_000_000
 BEHAVIOURS = ("tree", "swim")
-WIDEST = 60.0  # degrees to the side
+WIDEST = 45.0  # degrees to the side; the picture reaches 51
 A_WORLD = 3  # places in each
-EDGES = (-60, -35, -15, 15, 35, 60)
+EDGES = (-45, -30, -15, 15, 30, 45)
 
 
 @entry_point

@@ -96,7 +96,7 @@ class ChopTree(Behaviour):
         lower = [self.env.world.block_at(x, y - 1, z) not in b.LOGS for x, y, z in logs]
         self._trunks = logs[np.array(lower, dtype=bool)]
         self._trunk: tuple[int, int, int] | None = None
-        self.move_to(self._find, self._trunks, (3.0, 8.0))
+        self.move_to(self._find, self._trunks, (3.0, 7.0))
 
     def _find(self) -> bool:
         """Choose the nearest trunk with a free way to it."""
@@ -161,8 +161,7 @@ class ChopTree(Behaviour):
         on_wood = hit is not None and (hit.block in b.LOGS or (hit.block in b.LEAVES and distance < 2.5))
         self.shown = self.shown or distance < 3.5
         keys: tuple[str, ...] = ()
-        # From afar in a bow: who turns on the spot is learnt as standing still before trunks that are not seen yet.
-        if distance > 1.7 and abs(turn_between(player.yaw, yaw)) < (80 if distance > 3.5 else 30):
+        if distance > 1.7 and abs(turn_between(player.yaw, yaw)) < 30:
             keys = self.step()
         return action(*keys, *(("attack",) if on_wood else ()), **self.look(yaw, pitch))
 
