@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from steve1.playing.goals import TextGoals
 
 FIRST_WORLD = 2_000_000
-BEHAVIOURS = ("tree", "swim")
+GOING = ("tree", "swim")  # behaviours that go to something
 WIDEST = 45.0  # degrees to the side; the picture reaches 51
 A_WORLD = 3  # places in each
 EDGES = (-45, -30, -15, 15, 30, 45)
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = ["--in_model", quick.model, "--in_weights", weights]
     flags += ["--mineclip_weights", quick.mineclip, "--prior_weights", quick.prior]
     goals = load_text_goals(models.parse_args(map(str, flags)), {weights: policy.net.mineclip_embed_dim})
-    found = {name: summary(turns(policy, goals, name, args.places)) for name in BEHAVIOURS}
+    found = {name: summary(turns(policy, goals, name, args.places)) for name in GOING}
     print(text(found))
     if args.json is not None:
         write_json(args.json, {"weights": str(weights), "places": args.places, **found})
@@ -103,12 +103,12 @@ def turns(
     """For each place: where to turn, the policy's mean turn with the sentence, and without a goal; degrees."""
     import torch
 
-    from blockworld.players.wordings import WORDINGS
     from steve1.MineRLConditionalAgent import agent_frame
+    from steve1.playing.prompts import BEHAVIOURS
 
     found = []
     for aside, world, picture in places(behaviour, wanted):
-        goal = goals.goal(WORDINGS[behaviour][0], world).detach()
+        goal = goals.goal(BEHAVIOURS[behaviour], world).detach()
         img = torch.from_numpy(agent_frame(picture, policy.net.img_shape))
         obs = {
             "img": img.expand(2, *img.shape),

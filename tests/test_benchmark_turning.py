@@ -1,5 +1,6 @@
 """benchmarks/turning.py: an agent that sees its way is told from one that doesn't."""
 
+import json
 import math
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from blockworld.env import BlockWorldEnv
 from blockworld.players import walking
 from blockworld.players.behaviour import turn_between
 from blockworld.players.behaviours import PLAYERS
+from steve1 import envs
 from steve1.vpt.actions import BIN_ANGLES, CAMERA_BINS, N_CAMERA_ACTIONS
 
 turning = load_script("benchmarks/turning.py")
@@ -43,7 +45,7 @@ def test_bearings_point_to_a_trunk_and_to_a_shore():
     env = BlockWorldEnv(seed=turning.FIRST_WORLD)
     env.observe = dict
     env.reset()
-    for name in turning.BEHAVIOURS:
+    for name in turning.GOING:
         player = PLAYERS[name](env, np.random.default_rng(1))
         player.begin()
         if name == "swim":
@@ -70,6 +72,9 @@ def test_the_figures_of_a_tiny_agent(tmp_path, capsys, monkeypatch):
     turning.main(["--quickstart", str(tmp_path), "--places", "4", "--json", str(tmp_path / "turning.json")])
     said = capsys.readouterr().out
     assert said.count("correlation, sentence") == 2
+    written = json.loads((tmp_path / "turning.json").read_text())
+    assert (written["places"], written["weights"]) == (4, str(quick.policy))
+    assert turning.text({name: written[name] for name in turning.GOING}) + "\n" == said
     turning.main(["--quickstart", str(tmp_path), "--places", "4"])
     assert capsys.readouterr().out == said
     with pytest.raises(SystemExit):
@@ -77,8 +82,18 @@ def test_the_figures_of_a_tiny_agent(tmp_path, capsys, monkeypatch):
     assert "--places" in capsys.readouterr().err
 
 
-def test_places_are_where_they_are_said_to_be():
-    given = list(turning.places("tree", 5))
+def test_places_are_where_they_are_said_to_be(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        envs, "make_env", lambda name, make=envs.make_env: made.append(make(name)) or made[-1]
+    )
+    given = []
+    for place in turning.places("tree", 5):
+        given.append(place)
+        env, aside = made[-1], place[0]
+        trunks = walking.near(env, walking.cells_of(env, b.LOGS), 9.0).tolist()
+        yaws = [env.angles_to(x + 0.5, y + 0.5, z + 0.5)[0] for x, y, z in trunks]
+        assert min(abs(turn_between(env.player.yaw, yaw) - aside) for yaw in yaws) < 1e-6
     assert len(given) == 5
     assert all(abs(aside) <= turning.WIDEST and picture.shape == (360, 640, 3) for aside, _, picture in given)
     again = list(turning.places("tree", 5))
